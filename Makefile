@@ -1,0 +1,76 @@
+# Needs Python 3.11 or newer and make; everything else lands in .venv.
+# uv installs faster where it is at hand; pip does the same from the same locks.
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+NEWEST := $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(if $(shell $(p) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null),$(p))))
+PYTHON ?= $(NEWEST)
+WORKERS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help app setup test check format bench sample lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
+
+app: $(VENV)/.runtime ## the app on the synthetic sample, in .demo/
+	$(BIN)/knowngood demo --serve
+
+setup: $(VENV)/.dev ## everything that work on the project needs
+
+test: setup check ## checks, then every test; says what was skipped and why
+	$(BIN)/python -m pytest -n $(WORKERS) -rs
+
+check: setup ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## let ruff lay out the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## the benchmark: ratios on this machine, and bench.json
+	$(BIN)/python tests/benchmarks/run.py
+
+sample: setup ## write data/sample again, identically
+	$(BIN)/python -m toolkit.synthetic data/sample
+
+# The development lock is resolved first and binds the runtime lock: one set of versions, tested and run.
+COMPILE = uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate -q
+lock: ## resolve the locks anew (needs uv)
+	@test -n "$(UV)" || { echo "make lock needs uv on the PATH."; exit 1; }
+	$(COMPILE) $(UPGRADE) --extra dev -o requirements-dev.lock
+	$(COMPILE) $(UPGRADE) -c requirements-dev.lock -o requirements.lock
+	@for lock in requirements-dev.lock requirements.lock; do \
+		{ echo "# Exact versions, with the hashes of their files, for every platform. Written by \`make lock\`."; cat $$lock; } > $$lock.new \
+		&& mv $$lock.new $$lock; done
+
+clean: ## remove what was built; workspaces stay
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Knowngood needs Python 3.11 or newer, and found $$(python3 --version 2>/dev/null || echo none). \
+	Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Knowngood needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=/path/to/python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+# $(1): the lock. The project itself is installed without dependencies and without fetching its build backend: both came from the lock.
+ifneq ($(UV),)
+install = $(UV) pip install --python $(BIN)/python --require-hashes -q -r $(1) \
+	&& $(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation -q -e .
+else
+install = $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -q -r $(1) \
+	&& $(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -q -e .
+endif
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
+	$(call install,requirements.lock)
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
+	$(call install,requirements-dev.lock)
+	@touch $(VENV)/.runtime $@
