@@ -1,0 +1,82 @@
+"""Synthetic history: seeded, of any size, with its own known truth; for the sample, the tests and the benchmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypedDict
+
+import polars as pl
+
+from toolkit.synthetic import recording
+from toolkit.synthetic.bulk import big
+from toolkit.synthetic.files import file_name, write
+from toolkit.synthetic.frames import frame
+from toolkit.synthetic.rhythm import months_before
+from toolkit.synthetic.telemetry import telemetry
+from toolkit.synthetic.timeline import incident_events
+from toolkit.synthetic.truth import truth_of
+from toolkit.synthetic.world import simulate
+
+__all__ = ["SAMPLE", "History", "big", "file_name", "synthesize", "write"]
+
+SOURCE = "sample"
+END = datetime(2026, 7, 1, tzinfo=UTC)
+
+
+class Arguments(TypedDict):
+    """Arguments of `synthesize`."""
+
+    seed: int
+    services: int
+    months: int
+    deployments_per_service_week: float
+    telemetry_share: float
+    end: datetime
+
+
+# The committed sample is this one call.
+SAMPLE: Arguments = {
+    "seed": 7,
+    "services": 12,
+    "months": 18,
+    "deployments_per_service_week": 2.6,
+    "telemetry_share": 0.3,
+    "end": END,
+}
+
+
+@dataclass(frozen=True)
+class History:
+    """What tools recorded (`records`, by the names of RECORDS) and what truly happened (`truth`)."""
+
+    records: dict[str, pl.DataFrame]
+    truth: dict[str, pl.DataFrame]
+
+
+def synthesize(
+    *,
+    seed: int = 7,
+    services: int = 12,
+    months: int = 18,
+    deployments_per_service_week: float = 2.6,
+    telemetry_share: float = 0.3,
+    end: datetime = END,
+) -> History:
+    """Simulate `months` of releases, trouble and recoveries up to `end`. telemetry_share in [0, 1]. Equal arguments give equal frames."""
+    if services < 1 or months < 1:
+        raise ValueError(f"At least one service and one month are needed, not {services} and {months}.")
+    end = end.astimezone(UTC)
+    world = simulate(seed=seed, services=services, start=months_before(end, months), end=end, weekly=deployments_per_service_week)
+    # First, as it settles when the criterion in force was met.
+    samples = telemetry(world, telemetry_share)
+    records = {
+        "deployment": frame("deployment", recording.deployments(world), source=SOURCE),
+        "rollback": frame("rollback", recording.rollbacks(world), source=SOURCE),
+        "incident": frame("incident", recording.incidents(world), source=SOURCE),
+        "incident_event": frame("incident_event", incident_events(world), source=SOURCE),
+        "flag_change": frame("flag_change", recording.flag_changes(world), source=SOURCE),
+        "owner": frame("owner", recording.owners(world), source=SOURCE),
+        "sample": samples,
+    }
+    return History(records, truth_of(world))
