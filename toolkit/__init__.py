@@ -1,0 +1,31 @@
+"""Knowngood for notebooks: `import toolkit as kg`, open a workspace, measure it, explain a number."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from toolkit.metrics import explain, measure
+    from toolkit.workspace import Workspace
+
+# `open` stays out of `import *`: it would hide Python's own.
+__all__ = ["explain", "measure"]
+
+HOMES = {"measure": "toolkit.metrics", "explain": "toolkit.metrics"}
+
+
+def open(path: Path | str | None = None) -> Workspace:  # noqa: A001  # kg.open() is what the notebook says
+    """The workspace in this folder or above it; an error says how to start one."""
+    from toolkit.workspace import Workspace
+
+    return Workspace.find(path)
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that the command's --help waits for no frames.
+    if name in HOMES:
+        return getattr(import_module(HOMES[name]), name)
+    raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
