@@ -1,0 +1,226 @@
+"""Tell releases, rollbacks, redeploys and reapplies apart, per service and environment."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from toolkit.facts.artifacts import with_artifacts
+from toolkit.facts.versions import MUTABLE_TAGS, version_ranks
+
+__all__ = ["FIRST_DAYS", "UNDO_OF_UNSUCCESSFUL", "with_lineage"]
+
+UNDO_OF_UNSUCCESSFUL = timedelta(hours=24)
+FIRST_DAYS = timedelta(days=90)
+_ORDER = ["part", "position", "start"]
+
+
+def with_lineage(frame: pl.DataFrame) -> pl.DataFrame:
+    """Deployments with a time, of any number of partitions, put in lineage order, with what each one was.
+
+    Adds idx (row number in this order), artifact, rebuilt, overlapped, kind, kind_source, current (idx of the bring-in row that was current),
+    bring_in, undoes, restores (idx), undoes_all (list of idx), superseded_by (idx), superseded_at, exposure, lead_time, first_seen.
+    """
+    return (
+        frame.pipe(in_order)
+        .pipe(with_artifacts)
+        .pipe(with_overlaps)
+        .pipe(with_current)
+        .pipe(with_kind)
+        .pipe(with_bring_ins)
+        .pipe(with_undone)
+        .pipe(with_spans)
+    )
+
+
+def in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """Successful ones stand where they ended, all others where they began."""
+    version = pl.col("version")
+    frame = frame.with_columns(
+        position=pl.when("successful").then("deployed_at").otherwise("start"),
+        fixed_version=pl.when(~version.is_in(MUTABLE_TAGS)).then(version),
+    ).sort(_ORDER)
+    # Sorting by two more columns of text costs as much again, and ties are rare.
+    if frame.select(pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in _ORDER).any()).item():
+        frame = frame.sort(*_ORDER, "source_id", "source")
+    return frame.drop("idx", strict=False).with_row_index("idx").with_columns(pl.col("idx").cast(pl.Int64))
+
+
+def with_overlaps(frame: pl.DataFrame) -> pl.DataFrame:
+    """Overtaken: a successful one that began later was finished first."""
+    ok = pl.col("successful")
+    # The latest start among the successful ones that were finished strictly before.
+    latest = pl.when(ok).then(pl.col("start").to_physical()).cum_max().over("part")
+    done = (
+        frame.select("part", "deployed_at", latest=latest, successful=ok)
+        .filter("successful")
+        .group_by("part", "deployed_at", maintain_order=True)
+        .agg(pl.col("latest").max())
+        .with_columns(overtaker=pl.col("latest").shift(1).over("part"))
+        .select("part", "deployed_at", "overtaker")
+    )
+    frame = frame.join(done, on=["part", "deployed_at"], how="left", maintain_order="left")
+    overtaken = ok & (pl.col("overtaker") > pl.col("start").to_physical()).fill_null(value=False)
+    return frame.with_columns(overlapped=overtaken).drop("overtaker").with_columns(counts=ok & ~pl.col("overlapped"))
+
+
+def _last(idx_where: pl.Expr) -> pl.Expr:
+    """idx of the last row before this one, in its partition, where the condition holds."""
+    found = pl.when(idx_where).then(pl.col("idx")).forward_fill().shift(1)
+    return pl.when(found >= pl.col("part_from")).then(found)
+
+
+def with_current(frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds what ran when each one came (`was`, idx) and which artifacts had been seen, numbered by the start of their first success."""
+    frame = frame.with_columns(part_from=pl.col("idx").min().over("part"))
+    firsts = (
+        frame.lazy()
+        .filter(pl.col("successful") & pl.col("artifact").is_not_null())
+        .group_by("artifact")
+        .agg(first_idx=pl.col("idx").min(), number=pl.col("start").sort_by("idx").first())
+        .sort("number", "first_idx")
+        .with_columns(number=pl.int_range(pl.len()))
+        .collect()
+    )
+    frame = frame.join(firsts, on="artifact", how="left", maintain_order="left")
+    frame = frame.with_columns(was=_last(pl.col("counts")), seen=(pl.col("first_idx") < pl.col("idx")).fill_null(value=False))
+    return frame.with_columns(
+        was_artifact=pl.col("artifact").gather(pl.col("was")),
+        was_number=pl.col("number").gather(pl.col("was")),
+    )
+
+
+def with_kind(frame: pl.DataFrame) -> pl.DataFrame:
+    """release, rollback, redeploy, reapply, out_of_order or unknown; what is declared wins over what is derived."""
+    frame = frame.pipe(_with_version_order)
+    young = pl.col("position") < pl.col("position").first().over("part") + FIRST_DAYS
+    lower = (pl.col("version_rank") < pl.col("was_rank")).fill_null(value=False)
+    same = (pl.col("artifact") == pl.col("was_artifact")).fill_null(value=False)
+    new = ~pl.col("seen")
+    derived = (
+        pl.when(pl.col("overlapped") | pl.col("artifact").is_null())
+        .then(pl.lit("unknown"))
+        .when(new & lower & young)
+        .then(pl.lit("unknown"))
+        .when(new & lower)
+        .then(pl.lit("out_of_order"))
+        .when(new)
+        .then(pl.lit("release"))
+        .when(pl.col("was_artifact").is_null())
+        .then(pl.lit("unknown"))
+        .when(same)
+        .then(pl.lit("redeploy"))
+        .when(pl.col("number") < pl.col("was_number"))
+        .then(pl.lit("rollback"))
+        .otherwise(pl.lit("reapply"))
+    )
+    declared = pl.when(pl.col("declared_kind").is_in(["release", "rollback", "redeploy", "reapply"])).then("declared_kind")
+    frame = frame.with_columns(same=same, kind=pl.coalesce(declared, derived), declared=declared.is_not_null()).pipe(_with_unsuccessful)
+    undoes_unsuccessful = ~pl.col("declared") & pl.col("same") & (pl.col("kind") == "redeploy") & pl.col("after_unsuccessful").is_not_null()
+    rule = pl.when("overlapped").then(pl.lit("derived:overlapped")).when(pl.col("artifact").is_null()).then(pl.lit("derived:no_identity"))
+    return frame.with_columns(
+        kind=pl.when(undoes_unsuccessful).then(pl.lit("rollback")).otherwise("kind"),
+        kind_source=pl.when("declared").then(pl.lit("declared")).otherwise(rule.otherwise(pl.lit("derived:lineage"))),
+    )
+
+
+def _with_version_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds version_rank of this one and was_rank of the version that the current artifact carried last."""
+    ranks = version_ranks(frame["fixed_version"])
+    if ranks.is_empty():
+        return frame.with_columns(version_rank=pl.lit(None, pl.Int64), was_rank=pl.lit(None, pl.Int64), is_patch=pl.lit(value=False))
+    frame = frame.join(ranks.rename({"version": "fixed_version"}), on="fixed_version", how="left", maintain_order="left")
+    frame = frame.with_columns(pl.col("is_patch").fill_null(value=False))
+    named = pl.col("fixed_version")
+    # Where every row of an artifact carries one and the same version, the current row's version is it.
+    uneven = (
+        frame.lazy()
+        .filter(pl.col("artifact").is_not_null() & pl.col("artifact_digest").is_not_null())
+        .group_by("artifact")
+        .agg(uneven=(named.min() != named.max()) | (named.null_count() > 0) & (named.count() > 0))
+        .filter("uneven")
+        .select("artifact")
+        .collect()["artifact"]
+    )
+    frame = frame.with_columns(was_rank=pl.col("version_rank").gather(pl.col("was")))
+    if uneven.is_empty():
+        return frame
+    asked = frame.filter(~pl.col("seen") & pl.col("was_artifact").is_in(uneven.implode())).select("idx", artifact="was_artifact")
+    told = frame.filter(named.is_not_null() & pl.col("artifact").is_in(uneven.implode())).select("idx", "artifact", last_rank="version_rank")
+    last = asked.join_asof(told, on="idx", by="artifact", allow_exact_matches=False, check_sortedness=False)
+    frame = frame.join(last.select("idx", "last_rank", asked=pl.lit(value=True)), on="idx", how="left", maintain_order="left")
+    return frame.with_columns(was_rank=pl.when("asked").then("last_rank").otherwise("was_rank")).drop("asked", "last_rank")
+
+
+def _with_unsuccessful(frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds after_unsuccessful: idx of the last unsuccessful release, hotfix or reapply since current that ended at most 24 h before."""
+    lost = pl.col("unsuccessful") & (pl.col("kind").is_in(["release", "reapply"]) | (pl.col("certain_hotfix") & ~pl.col("seen")))
+    frame = frame.with_columns(lost=lost).with_columns(last_lost=_last(pl.col("lost")))
+    frame = frame.with_columns(last_lost=pl.when(pl.col("last_lost") > pl.col("was").fill_null(-1)).then("last_lost"))
+    frame = frame.with_columns(lost_end=pl.col("deployed_at").gather(pl.col("last_lost")))
+    in_time = pl.col("start") - pl.col("lost_end") <= UNDO_OF_UNSUCCESSFUL
+    frame = frame.with_columns(after_unsuccessful=pl.when(in_time).then("last_lost"))
+    # The last one ended too long ago, but an earlier one may have ended later.
+    late = frame.filter(pl.col("after_unsuccessful").is_null() & pl.col("last_lost").is_not_null()).select("idx", "part", "was", "start")
+    if late.is_empty():
+        return frame.drop("last_lost", "lost_end", "lost")
+    lost_rows = frame.filter("lost").select("part", "was", lost_idx="idx", end="deployed_at")
+    earlier = (
+        late.join(lost_rows, on=["part", "was"], nulls_equal=True)
+        .filter((pl.col("lost_idx") < pl.col("idx")) & (pl.col("start") - pl.col("end") <= UNDO_OF_UNSUCCESSFUL))
+        .group_by("idx")
+        .agg(pl.col("lost_idx").max())
+    )
+    frame = frame.join(earlier, on="idx", how="left", maintain_order="left")
+    return frame.with_columns(pl.coalesce("after_unsuccessful", "lost_idx").alias("after_unsuccessful")).drop(
+        "last_lost", "lost_end", "lost", "lost_idx"
+    )
+
+
+def with_bring_ins(frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds `bring_in` (brought its artifact in) and `current` (the bring-in before): redeploys are transparent."""
+    transparent = pl.col("same") & (pl.col("kind") == "redeploy")
+    frame = frame.with_columns(bring_in=pl.col("counts") & ~transparent)
+    return frame.with_columns(current=_last(pl.col("bring_in")))
+
+
+def with_undone(frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds undoes, restores (idx) and undoes_all (idx, in order) to rows of kind rollback."""
+    back = frame.filter(pl.col("kind") == "rollback").select("idx", "artifact", "current", "after_unsuccessful")
+    bring_ins = frame.filter("bring_in").select("idx", "artifact", restores="idx")
+    back = back.join_asof(bring_ins, on="idx", by="artifact", allow_exact_matches=False, check_sortedness=False).select(
+        "idx", "restores", undoes=pl.coalesce("after_unsuccessful", "current")
+    )
+    releases = frame.filter(pl.col("bring_in") & (pl.col("kind") == "release"))["idx"]
+    back = back.with_columns(
+        low=releases.search_sorted(back["restores"], side="right"), high=releases.search_sorted(back["idx"], side="left")
+    )
+    spans = back.select(
+        "idx", "undoes", between=pl.when(pl.col("restores").is_not_null()).then(pl.int_ranges("low", pl.max_horizontal("low", "high")))
+    )
+    between = spans.select("idx", "between").explode("between").drop_nulls()
+    between = between.select("idx", one=releases.gather(between["between"])) if len(between) else between.select("idx", one="between")
+    both = pl.concat([between.cast({"one": pl.Int64}), spans.select("idx", one="undoes").drop_nulls()])
+    every = both.unique().sort("idx", "one").group_by("idx", maintain_order=True).agg(undoes_all="one")
+    return frame.join(back.select("idx", "undoes", "restores"), on="idx", how="left", maintain_order="left").join(
+        every, on="idx", how="left", maintain_order="left"
+    )
+
+
+def with_spans(frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds superseded_by, superseded_at, exposure (on bring-ins) and lead_time."""
+    bring_ins = frame.filter("bring_in").select(
+        "idx",
+        superseded_by=pl.col("idx").shift(-1).over("part"),
+        superseded_at=pl.col("deployed_at").shift(-1).over("part"),
+    )
+    frame = frame.join(bring_ins, on="idx", how="left", maintain_order="left")
+    first = pl.col("idx") == pl.col("idx").filter(pl.col("successful")).min().over("part")
+    ships = pl.col("successful") & ~pl.col("kind").is_in(["rollback", "redeploy", "reapply"]) & ~first
+    span = pl.col("deployed_at") - pl.col("committed_at")
+    return frame.with_columns(
+        exposure=pl.col("superseded_at") - pl.col("deployed_at"),
+        lead_time=pl.when(ships & (span >= timedelta(0))).then(span),
+        negative_lead=ships & (span < timedelta(0)).fill_null(value=False),
+    )

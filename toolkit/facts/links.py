@@ -1,0 +1,211 @@
+"""Link attempts to incidents, tell races apart, gather episodes, and find the deployments that may have caused an incident."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from toolkit.facts.attempts import DEPLOY_MECHANISMS
+from toolkit.facts.incidents import OPEN_AFTER_LAST_EVENT, Incidents
+from toolkit.facts.observed import resolve
+from toolkit.facts.spans import moments_in
+
+__all__ = ["ATTRIBUTION", "attempts_of", "candidates", "flag_offs", "fixes", "named_incidents", "with_episodes", "with_incident", "with_race"]
+
+ATTRIBUTION = timedelta(hours=24)
+LATE_TICKET = timedelta(minutes=60)
+RACE_AGE = timedelta(minutes=10)
+EPISODE = timedelta(hours=2)
+_INSTANT = timedelta(microseconds=1)
+
+
+def open_spells(incidents: Incidents) -> pl.DataFrame:
+    """When each incident counted as open on which partition: inc, part, from, until. It is so for at most 7 days after its last event so far."""
+    stretches = incidents.stretches.select("inc", "from", "recovery").drop_nulls("from")
+    spells = stretches.join(incidents.stamps, on="inc").select(
+        "inc",
+        pl.max_horizontal("from", "at").alias("from"),
+        until=pl.min_horizontal("recovery", pl.col("at") + OPEN_AFTER_LAST_EVENT + _INSTANT),
+    )
+    return spells.filter(pl.col("from") < pl.col("until")).unique().join(incidents.places, on="inc")
+
+
+def named_incidents(refs: pl.DataFrame, incidents: Incidents, records: pl.DataFrame) -> pl.DataFrame:
+    """refs (source, ref, moment, environment, production) → inc: the incident of the same environment that each names, or null.
+
+    Of an incident that came back later as a new one: the last that had begun by the moment, else the first.
+    """
+    refs = refs.with_row_index("_ref")
+    found = resolve(refs, records.select("source", "source_id", "rec"), "rec").drop_nulls("rec")
+    sections = found.join(incidents.aliases, on="rec").join(
+        incidents.rows.select("inc", where="environment", ignored="planned"), on="inc"
+    )
+    fits = pl.when(pl.col("where").is_null()).then("production").otherwise(pl.col("where") == pl.col("environment"))
+    sections = sections.filter(fits & ~pl.col("ignored"))
+    begun = (pl.col("link_time") <= pl.col("moment")).fill_null(value=False)
+    best = (
+        sections.with_columns(choice=pl.when(begun).then(pl.col("section")).otherwise(-1 - pl.col("section")))
+        .sort("_ref", "choice")
+        .group_by("_ref", maintain_order=True)
+        .agg(pl.col("inc").last())
+    )
+    return refs.join(best, on="_ref", how="left", maintain_order="left").drop("_ref")
+
+
+def fixes(records: pl.DataFrame, targets: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Which records the incidents name as their fix, in the incident's own environment: rec, `key`. targets: source, source_id, key, environment, production."""
+    refs = records.filter(~pl.col("planned")).select("source", "rec", ref="fixed_by", where="environment").drop_nulls("ref")
+    found = resolve(refs, targets.select("source", "source_id", key), key).drop_nulls(key)
+    found = found.join(targets.select(key, "environment", "production"), on=key)
+    fits = pl.when(pl.col("where").is_null()).then("production").otherwise(pl.col("where") == pl.col("environment"))
+    return found.filter(fits).select("rec", key)
+
+
+def flag_offs(flags: pl.DataFrame, incidents: Incidents, records: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
+    """Flag-offs that are attempts: named by or naming an incident, or of a kill switch of its service while it is open. Adds part."""
+    if flags.is_empty():
+        return flags.with_columns(part=pl.lit(None, pl.Int64))
+    named = named_incidents(
+        flags.select("flag_row", "source", "environment", "production", ref="incident", moment="at").drop_nulls("ref"), incidents, records
+    ).select("flag_row", "inc")
+    fixing = fixes(records, flags, "flag_row").join(incidents.aliases.select("rec", "inc"), on="rec").select("flag_row", "inc")
+    naming = pl.concat([named.drop_nulls("inc"), fixing]).unique("flag_row", keep="first", maintain_order=True)
+    first_service = incidents.rows.select("inc", first_service=pl.col("services").list.first())
+    flags = flags.join(naming.join(first_service, on="inc"), on="flag_row", how="left", maintain_order="left")
+    flags = flags.with_columns(pl.coalesce("service", "first_service").alias("service"))
+    flags = flags.join(parts.drop("production"), on=["service", "environment"], how="inner", maintain_order="left")
+    switches = flags.filter("kill_switch").select("flag_row", "part", moment="at")
+    during = moments_in(switches, open_spells(incidents).drop("inc"))["flag_row"].unique()
+    return flags.filter(pl.col("inc").is_not_null() | pl.col("flag_row").is_in(during.implode())).drop("inc", "first_service")
+
+
+def attempts_of(parts: pl.DataFrame, undone: pl.DataFrame) -> pl.DataFrame:
+    """One row an attempt, from its parts in order. undone: key (part), undoes, undoes_all, restores (idx)."""
+    parts = parts.join(undone, on="key", how="left", maintain_order="left")
+    moved = pl.col("what") == "deployment"
+    declared = (pl.col("what") == "rollback") & (pl.col("mechanism") != "flag")
+    auto, manual = pl.col("trigger") == "auto", pl.col("trigger") == "manual"
+    of_moved = pl.col("mechanism").filter(declared & pl.col("mechanism").is_in(DEPLOY_MECHANISMS)).first()
+    # Parts of deployments come first: what a deployment did is better known than what was declared of it.
+    first_undoes = pl.coalesce(
+        pl.col("undoes").filter(moved & pl.col("undoes").is_not_null()).first(), pl.col("undoes").filter(~moved & pl.col("undoes").is_not_null()).first()
+    )
+    last = pl.col("status").sort_by("end", "start", maintain_order=True).last()
+    rows = parts.group_by("attempt", maintain_order=True).agg(
+        pl.col("part", "stream").first(),
+        parts=pl.format("{}:{}", "what", "id"),
+        lead=pl.coalesce(
+            pl.format("{}:{}", "what", "id").filter(moved).first(),
+            pl.format("{}:{}", "what", "id").filter(pl.col("what") == "rollback").first(),
+            pl.format("{}:{}", "what", "id").first(),
+        ),
+        started_at=pl.col("start").min(),
+        completed_at=pl.col("end").max(),
+        status=last,
+        mechanism=pl.when(moved.any())
+        .then(pl.coalesce(of_moved, pl.lit("redeploy")))
+        .otherwise(pl.coalesce(pl.col("mechanism").filter(declared).first(), pl.lit("flag"))),
+        trigger=pl.when(manual.any()).then(pl.lit("manual")).when(auto.any()).then(pl.lit("auto")),
+        reason=pl.col("reason").drop_nulls().first(),
+        decided_at=pl.col("decided_at").min(),
+        undoes=first_undoes,
+        restores=pl.col("restores").drop_nulls().last(),
+        undoes_all=pl.col("undoes_all").drop_nulls().explode().unique().sort().drop_nulls(),
+        named=pl.col("names").is_not_null().any(),
+    )
+    return rows.with_columns(
+        drill=pl.col("stream") == "drill",
+        code_level=pl.col("stream").str.starts_with("revert"),
+        undoes_all=pl.when(pl.col("undoes_all").list.len() > 0).then("undoes_all"),
+    ).rename({"lead": "id"})
+
+
+def with_incident(attempts: pl.DataFrame, named: pl.DataFrame, incidents: Incidents) -> pl.DataFrame:
+    """Adds inc and incident_source: the incident an attempt names, else the latest-started one open, else the ticket that came late.
+
+    named: attempt, inc, in order of parts. Drills and revert commits belong to none.
+    """
+    real = attempts.filter(~pl.col("drill") & ~pl.col("code_level"))
+    named = named.join(real.select("attempt"), on="attempt", how="semi").unique("attempt", keep="first", maintain_order=True)
+    rest = real.join(named, on="attempt", how="anti")
+    links = incidents.rows.select("inc", "link_time")
+    running = moments_in(rest.select("attempt", "part", moment="started_at"), open_spells(incidents)).join(links, on="inc")
+    running = running.sort("link_time", "inc").group_by("attempt").agg(pl.col("inc").last())
+    rest = rest.join(running, on="attempt", how="anti")
+    late = incidents.rows.filter(pl.col("started_at").is_null() & pl.col("detected_at").is_not_null())
+    tickets = late.select("inc", moment="detected_at").join(incidents.places, on="inc")
+    spans = rest.select("attempt", "part", (pl.col("started_at") + _INSTANT).alias("from"), until=pl.col("completed_at") + LATE_TICKET)
+    tickets = moments_in(tickets, spans).sort("moment", "inc").group_by("attempt").agg(pl.col("inc").first())
+    found = pl.concat(
+        [
+            named.select("attempt", "inc", incident_source=pl.lit("declared")),
+            running.select("attempt", "inc", incident_source=pl.lit("derived:open")),
+            tickets.select("attempt", "inc", incident_source=pl.lit("derived:late_ticket")),
+        ]
+    )
+    return attempts.join(found, on="attempt", how="left", maintain_order="left")
+
+
+def with_race(attempts: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
+    """Adds `race`: automation, without incident or stated reason, took back a successful deployment younger than 10 min."""
+    undone = deployments.select(undoes="idx", undone_at="deployed_at", undone_successful="successful")
+    attempts = attempts.join(undone, on="undoes", how="left", maintain_order="left")
+    race = (
+        ~pl.col("drill")
+        & ~pl.col("code_level")
+        & (pl.col("trigger") == "auto")
+        & pl.col("reason").is_null()
+        & pl.col("inc").is_null()
+        & pl.col("undone_successful")
+        & (pl.col("started_at") - pl.col("undone_at") < RACE_AGE)
+    )
+    return attempts.with_columns(race=race.fill_null(value=False)).drop("undone_at", "undone_successful")
+
+
+def with_episodes(attempts: pl.DataFrame) -> pl.DataFrame:
+    """Adds episode (number) and episode_order: the attempts of one incident on a partition, else those within 2 h of the episode's first."""
+    joins = attempts.filter(~pl.col("drill") & ~pl.col("race") & ~pl.col("code_level")).sort("started_at", "id")
+    linked = joins.filter(pl.col("inc").is_not_null()).with_columns(
+        anchor=pl.col("attempt").first().over("inc", "part"),
+    )
+    alone = joins.filter(pl.col("inc").is_null()).sort("part", "started_at", "id")
+    anchors: list[int] = []
+    part, first, anchor = None, None, 0
+    for attempt, place, start in alone.select("attempt", "part", "started_at").iter_rows():
+        if place != part or first is None or start - first >= EPISODE:
+            part, first, anchor = place, start, attempt
+        anchors.append(anchor)
+    alone = alone.with_columns(anchor=pl.Series(anchors, dtype=pl.Int64))
+    episodes = pl.concat([linked, alone]).sort("started_at", "id").select(
+        "attempt", episode="anchor", episode_order=pl.int_range(1, pl.len() + 1).over("anchor")
+    )
+    return attempts.join(episodes, on="attempt", how="left", maintain_order="left")
+
+
+def candidates(incidents: Incidents, deployments: pl.DataFrame, attempts: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
+    """The latest candidate of each incident on each of its partitions: inc, part, idx, distance."""
+    links = incidents.rows.select("inc", moment="link_time").drop_nulls().join(incidents.places, on="inc")
+    possible = deployments.filter(
+        (pl.col("kind") != "redeploy") & ~pl.col("entered") & ~pl.col("drill") & pl.col("start").is_not_null()
+    ).select(
+        "idx",
+        "part",
+        "deployed_at",
+        "start",
+        "source_id",
+        "source",
+        "ended",
+        pl.col("start").alias("from"),
+        until=pl.when("unsuccessful").then("deployed_at").otherwise(pl.col("deployed_at") + ATTRIBUTION),
+    )
+    pairs = moments_in(links, possible)
+    # Never one that carries an attempt of this very incident.
+    carried = parts.filter(pl.col("what") == "deployment").join(attempts.select("attempt", "inc").drop_nulls(), on="attempt").select("inc", idx="row")
+    pairs = pairs.join(carried, on=["inc", "idx"], how="anti")
+    running = ~pl.col("ended")
+    latest = pairs.sort("deployed_at", "start", "source_id", "source").group_by("inc", "part").agg(
+        pl.col("idx").last(),
+        distance=pl.when(running).then(timedelta(0)).otherwise(pl.max_horizontal(pl.col("moment") - pl.col("deployed_at"), timedelta(0))).last(),
+    )
+    return latest.sort("inc", "part")

@@ -1,0 +1,285 @@
+"""The passes in order: lineage, incidents, attempts, links, evidence, outcomes, phases. Each adds columns and reads no later one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from toolkit.facts import attempts as attempt_pass
+from toolkit.facts import evidence as evidence_pass
+from toolkit.facts import links, outcomes, phases, tables
+from toolkit.facts.incidents import Incidents, fold
+from toolkit.facts.lineage import with_lineage
+from toolkit.facts.observed import (
+    PRODUCTION,
+    deployments_until,
+    fact_ids,
+    flags_until,
+    incidents_until,
+    partitions,
+    rollbacks_until,
+    typed,
+)
+
+__all__ = ["facts_of"]
+
+NO_TIME = timedelta(0)
+
+
+def facts_of(
+    records: Mapping[str, pl.DataFrame],
+    *,
+    horizon: datetime,
+    production: Sequence[str] = PRODUCTION,
+    coverage_start: datetime | None = None,
+) -> dict[str, pl.DataFrame]:
+    """Stitches records into facts.
+
+    records: by record name (deployment, rollback, incident, incident_event, flag_change), frames of the record's fields and `source`; any may be missing.
+    horizon: what lies after it has not happened. production: patterns of environment names. coverage_start: incidents that begin before it are marked.
+    Returns deployments, rollbacks, incidents, hotfixes, evidence, health. The order of the input rows changes nothing.
+    """
+    deployments = deployments_until(fact_ids(typed("deployment", records.get("deployment"))), horizon)
+    rollbacks = rollbacks_until(fact_ids(typed("rollback", records.get("rollback"))), horizon)
+    flags = flags_until(fact_ids(typed("flag_change", records.get("flag_change"))), horizon)
+    known = incidents_until(fact_ids(typed("incident", records.get("incident"))), horizon)
+    events = typed("incident_event", records.get("incident_event")).filter(pl.col("at") <= horizon)
+
+    parts = partitions([deployments, rollbacks, _places(flags), _places(known)], production)
+    deployments, rollbacks = (frame.join(parts, on=["service", "environment"], how="left") for frame in (deployments, rollbacks))
+    environments = parts.select("environment", "production").unique()
+    flags = flags.join(environments, on="environment", how="left")
+    known = known.join(environments, on="environment", how="left").with_columns(pl.col("production").fill_null(value=True))
+    rollbacks = rollbacks.sort("source", "source_id").with_row_index("rb").with_columns(pl.col("rb").cast(pl.Int64))
+    flags = flags.sort("source", "source_id").with_row_index("flag_row").with_columns(pl.col("flag_row").cast(pl.Int64))
+    known = known.sort("source", "source_id").with_row_index("rec").with_columns(pl.col("rec").cast(pl.Int64))
+
+    timeless = deployments.filter(pl.col("start").is_null())
+    line, carried = _lineage(deployments.filter(pl.col("start").is_not_null()), rollbacks, known)
+    incidents = _with_stamping(fold(known, events, parts), known)
+
+    switches = links.flag_offs(flags, incidents, known, parts)
+    pieces, attempts = _attempts(line, rollbacks, switches, carried)
+    named = _named(pieces, attempts, incidents, known, line, rollbacks, switches, parts)
+    attempts = attempts.join(parts, on="part", how="left", maintain_order="left")
+    attempts = attempts.pipe(links.with_incident, named, incidents).pipe(links.with_race, line).pipe(links.with_episodes)
+    line = _with_drills(line, rollbacks, carried)
+
+    latest = links.candidates(incidents, line, attempts, pieces)
+    causes = evidence_pass.causes_declared(incidents, line)
+    line, fixing = _with_hotfixes(line, incidents, attempts, known)
+    by_time = evidence_pass.evidence_by_time(incidents, causes, latest, fixing)
+    by_undoing = evidence_pass.evidence_by_undoing(attempts, pieces, line)
+    evidence = pl.concat([by_time, by_undoing])
+
+    attempts = (
+        attempts.pipe(outcomes.with_outcome, incidents, line, horizon)
+        .pipe(outcomes.with_storm)
+        .pipe(outcomes.with_reapplied, line, evidence, horizon)
+        .pipe(outcomes.with_known_good, line, evidence)
+    )
+    evidence = evidence.join(attempts.select("attempt", "regretted"), on="attempt", how="left").with_columns(
+        pl.col("regretted").fill_null(value=False)
+    )
+    rows = _phases(incidents, attempts, causes, by_time, by_undoing, fixing, line, horizon)
+    return tables.finished(
+        line=line,
+        timeless=timeless,
+        attempts=attempts,
+        pieces=pieces,
+        incidents=rows,
+        evidence=evidence,
+        rollbacks=rollbacks,
+        horizon=horizon,
+        coverage_start=coverage_start,
+    )
+
+
+def _places(frame: pl.DataFrame) -> pl.DataFrame:
+    if "services" in frame.columns:
+        frame = frame.select(pl.col("services").alias("service"), "environment").explode("service")
+    return frame.select("service", "environment").drop_nulls()
+
+
+def _lineage(deployments: pl.DataFrame, rollbacks: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The lineage, and which deployments carry which declared rollbacks (idx, rb)."""
+    named = links.fixes(known, deployments.with_row_index("_row"), "_row")["_row"]
+    label = pl.col("labels").list.eval(pl.element().str.to_lowercase() == "hotfix").list.any()
+    certain = (pl.col("kind") == "hotfix") | label | pl.col("branch").str.starts_with("hotfix/")
+    deployments = (
+        deployments.with_row_index("_row")
+        .with_columns(
+            certain_hotfix=certain.fill_null(value=False) | pl.col("_row").is_in(named.implode()),
+            entered=pl.lit(value=False),
+            declared_kind="kind",
+            rb=pl.lit(None, pl.Int64),
+        )
+        .drop("_row", "kind")
+    )
+    line = with_lineage(deployments)
+    carried = attempt_pass.carriers(line, rollbacks)
+    entering = attempt_pass.entering(rollbacks, carried)
+    if entering.is_empty():
+        return line, carried
+    added = entering.select(
+        "id",
+        "source",
+        "source_id",
+        "service",
+        "environment",
+        "part",
+        "production",
+        "rb",
+        "trigger",
+        "start",
+        started_at="start",
+        finished_at="completed_at",
+        deployed_at="completed_at",
+        version="to_version",
+        artifact_digest="to_digest",
+        status=pl.lit("succeeded"),
+        declared_kind=pl.lit("rollback"),
+        entered=pl.lit(value=True),
+        successful=pl.lit(value=True),
+        unsuccessful=pl.lit(value=False),
+        ended=pl.lit(value=True),
+        certain_hotfix=pl.lit(value=False),
+    )
+    line = with_lineage(pl.concat([deployments, added], how="diagonal"))
+    return line, attempt_pass.carriers(line.filter(~pl.col("entered")), rollbacks.join(entering.select("rb"), on="rb", how="anti"))
+
+
+def _attempts(
+    line: pl.DataFrame, rollbacks: pl.DataFrame, switches: pl.DataFrame, carried: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Parts with their attempt, and attempts."""
+    pieces = attempt_pass.merged(attempt_pass.parts_of_attempts(line, rollbacks, switches, carried))
+    back = line.filter((pl.col("kind") == "rollback") & ~pl.col("entered"))
+    # Back beyond an unsuccessful one to something older than current: current is blamed too.
+    also = pl.when(pl.col("after_unsuccessful").is_not_null() & (pl.col("number") < pl.col("was_number"))).then("current")
+    moved = back.select(key=pl.format("deployment:{}", "idx"), undoes="undoes", undoes_all="undoes_all", restores="restores", also=also)
+    alone = rollbacks.join(carried.join(back.select("idx"), on="idx", how="semi"), on="rb", how="anti")
+    said = attempt_pass.declared_undone(line, alone)
+    entered = line.filter("entered").select("rb", "undoes_all", "restores")
+    told = said.join(entered, on="rb", how="left").select(
+        key=pl.format("rollback:{}", "rb"),
+        undoes="undone",
+        undoes_all=pl.coalesce("undoes_all", pl.concat_list("undone")),
+        restores="restores",
+        also=pl.lit(None, pl.Int64),
+    )
+    undone = pl.concat([moved, told])
+    attempts = links.attempts_of(pieces, undone.drop("also"))
+    return pieces.join(undone.select("key", "undoes", "also"), on="key", how="left", maintain_order="left"), attempts
+
+
+def _named(
+    pieces: pl.DataFrame,
+    attempts: pl.DataFrame,
+    incidents: Incidents,
+    known: pl.DataFrame,
+    line: pl.DataFrame,
+    rollbacks: pl.DataFrame,
+    switches: pl.DataFrame,
+    parts: pl.DataFrame,
+) -> pl.DataFrame:
+    """attempt, inc: the incident that a part names, or that names a part as its fix."""
+    start = attempts.select("attempt", "part", moment="started_at").join(parts, on="part")
+    refs = pieces.select("attempt", "source", ref="names").drop_nulls("ref").join(start, on="attempt", maintain_order="left")
+    naming = links.named_incidents(refs, incidents, known).drop_nulls("inc").select("attempt", "inc")
+    rows = []
+    for what, frame, key in (("deployment", line.filter(~pl.col("entered")), "idx"), ("rollback", rollbacks, "rb"), ("flag_change", switches, "flag_row")):
+        fixed = links.fixes(known, frame, key).rename({key: "row"})
+        rows.append(fixed.join(pieces.filter(pl.col("what") == what).select("row", "attempt"), on="row").select("rec", "attempt"))
+    fixing = pl.concat(rows).join(known.select("rec", "source", ref="source_id"), on="rec").select("attempt", "source", "ref")
+    fixing = links.named_incidents(fixing.join(start, on="attempt"), incidents, known).drop_nulls("inc").select("attempt", "inc").sort("attempt", "inc")
+    return pl.concat([naming, fixing])
+
+
+def _with_drills(line: pl.DataFrame, rollbacks: pl.DataFrame, carried: pl.DataFrame) -> pl.DataFrame:
+    drills = carried.join(rollbacks.filter("drill").select("rb"), on="rb", how="semi").select("idx").unique()
+    returns = attempt_pass.drill_returns(line, drills)
+    return line.with_columns(drill=pl.col("idx").is_in(pl.concat([drills["idx"], returns]).implode()))
+
+
+def _with_stamping(incidents: Incidents, known: pl.DataFrame) -> Incidents:
+    """Adds source_stamps: whether the incident's source stamps mitigations at all, by any incident of it."""
+    stamping = incidents.rows.group_by("source").agg(source_stamps=pl.col("stamped").any())
+    rows = incidents.rows.join(stamping, on="source", how="left", maintain_order="left")
+    return Incidents(rows, incidents.stretches, incidents.stamps, incidents.places, incidents.aliases)
+
+
+def _with_hotfixes(
+    line: pl.DataFrame, incidents: Incidents, attempts: pl.DataFrame, known: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Adds hotfix, hotfix_source, hotfix_inc; and inc, idx of the incidents that a hotfix names or that it ended."""
+    likely = evidence_pass.likely_hotfixes(incidents, line, attempts)
+    fresh = ~pl.col("seen") & pl.col("artifact").is_not_null() & (pl.col("kind") != "rollback") & ~pl.col("entered")
+    certain = fresh & pl.col("certain_hotfix")
+    releases = line.filter((pl.col("kind") == "release") & pl.col("successful"))
+    gaps = releases.select("idx", "part", "is_patch", gap=pl.col("deployed_at") - pl.col("deployed_at").shift(1).over("part"))
+    # The smallest gap with at least a tenth of the gaps at or below it.
+    tenth = gaps.drop_nulls("gap").sort("part", "gap").group_by("part", maintain_order=True).agg(
+        tenth=pl.col("gap").gather(((pl.len() + 9) // 10 - 1).cast(pl.Int64)).first()
+    )
+    quick = gaps.filter("is_patch").join(tenth, on="part").filter(pl.col("gap") < pl.col("tenth"))["idx"]
+    line = line.with_columns(
+        hotfix=pl.when(certain)
+        .then(pl.lit("certain"))
+        .when(pl.col("idx").is_in(likely["idx"].implode()))
+        .then(pl.lit("likely"))
+        .when(fresh & pl.col("idx").is_in(quick.implode()))
+        .then(pl.lit("possible"))
+    )
+    firm = line.filter(pl.col("hotfix").is_in(["certain", "likely"]))
+    refs = firm.select("idx", "source", "environment", "production", ref="fixes_incident", moment="start").drop_nulls("ref")
+    naming = links.named_incidents(refs, incidents, known).drop_nulls("inc").select("inc", "idx")
+    fixed = links.fixes(known, firm, "idx").join(known.select("rec", "source", ref="source_id"), on="rec")
+    fixed = fixed.join(firm.select("idx", "environment", "production", moment="start"), on="idx")
+    fixed = links.named_incidents(fixed.drop("rec"), incidents, known).drop_nulls("inc").select("inc", "idx")
+    named = pl.concat([naming, fixed]).unique(maintain_order=True)
+    ended = likely.select("inc", "idx").join(firm.select("idx"), on="idx", how="semi")
+    of = pl.concat([named, ended]).unique("idx", keep="first", maintain_order=True).select("idx", hotfix_inc="inc")
+    line = line.join(of, on="idx", how="left", maintain_order="left")
+    both = pl.concat([named.with_columns(named=pl.lit(value=True)), ended.with_columns(named=pl.lit(value=False))])
+    return line, both.unique(["inc", "idx"], keep="first", maintain_order=True)
+
+
+def _phases(
+    incidents: Incidents,
+    attempts: pl.DataFrame,
+    causes: pl.DataFrame,
+    by_time: pl.DataFrame,
+    by_undoing: pl.DataFrame,
+    fixing: pl.DataFrame,
+    line: pl.DataFrame,
+    horizon: datetime,
+) -> pl.DataFrame:
+    real = attempts.filter(pl.col("inc").is_not_null() & ~pl.col("drill") & ~pl.col("race"))
+    first = real.sort("started_at", "id").unique("inc", keep="first", maintain_order=True).select("attempt", "inc", "undoes")
+    undone = first.drop_nulls("undoes").join(
+        by_undoing.filter(pl.col("rule") == "derived:undone").select("attempt", "level", "at", undoes="idx"), on=["attempt", "undoes"]
+    )
+    undone = undone.select("inc", "level", "at", idx="undoes")
+    timed = by_time.filter(pl.col("rule") != "declared").select("inc", "idx", "level", "rule")
+    fixes = fixing.join(line.select("idx", "start", "deployed_at", "successful"), on="idx")
+    acts = pl.concat([real.select("inc", at="started_at"), fixes.select("inc", at="start")])
+    worked = real.filter(pl.col("outcome").is_in(["succeeded", "pending"]))
+    remedies = {"flag": "flag", "traffic": "traffic", "redeploy": "rollback", "gitops": "rollback", "database": "other"}
+    ends = pl.concat(
+        [
+            worked.select("inc", began="started_at", end="completed_at", remedy=pl.col("mechanism").replace(remedies)),
+            fixes.filter("successful").select("inc", began="deployed_at", end="deployed_at", remedy=pl.lit("hotfix")),
+        ]
+    )
+    listed = real.sort("started_at", "id").group_by("inc", maintain_order=True).agg(attempts="id")
+    return (
+        incidents.rows.pipe(phases.with_cause, causes, undone, timed, line)
+        .pipe(phases.with_decision, acts, real.select("inc", at="decided_at"))
+        .pipe(phases.with_phases, line, horizon)
+        .pipe(phases.with_remedy, ends)
+        .pipe(phases.with_repeats)
+        .join(listed, on="inc", how="left", maintain_order="left")
+    )

@@ -1,0 +1,207 @@
+"""The facts as they are published: row numbers become ids, and every column is named and documented."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from toolkit.facts.evidence import strongest
+from toolkit.facts.links import ATTRIBUTION
+
+__all__ = ["finished"]
+
+PROVISIONAL = timedelta(days=7)
+
+
+def finished(
+    *,
+    line: pl.DataFrame,
+    timeless: pl.DataFrame,
+    attempts: pl.DataFrame,
+    pieces: pl.DataFrame,
+    incidents: pl.DataFrame,
+    evidence: pl.DataFrame,
+    rollbacks: pl.DataFrame,
+    horizon: datetime,
+    coverage_start: datetime | None,
+) -> dict[str, pl.DataFrame]:
+    """deployments, rollbacks, incidents, hotfixes, evidence, health: sorted, so that equal input gives equal tables."""
+    line = _with_failure(line, evidence).pipe(_with_recovery, evidence, attempts, incidents, pieces)
+    deployments = _deployments(line, timeless, attempts, incidents, pieces, horizon)
+    ids = line["id"]
+    rows = _rollbacks(attempts, line, incidents)
+    told = _incidents(incidents, line, coverage_start)
+    seen = evidence.join(incidents.select("inc", by_incident="id"), on="inc", how="left").join(
+        attempts.select("attempt", by_attempt="id"), on="attempt", how="left"
+    )
+    evidence_rows = seen.select(
+        deployment=ids.gather(seen["idx"]) if len(seen) else pl.lit(None, pl.String),
+        level="level",
+        at="at",
+        rule="rule",
+        by=pl.coalesce("by_incident", "by_attempt"),
+        regretted="regretted",
+    )
+    return {
+        "deployments": deployments,
+        "rollbacks": rows,
+        "incidents": told,
+        "hotfixes": deployments.filter(pl.col("hotfix").is_not_null()),
+        "evidence": evidence_rows.sort("deployment", "at", "rule", "by", nulls_last=True),
+        "health": _health(line, timeless, told, rollbacks),
+    }
+
+
+def _with_failure(line: pl.DataFrame, evidence: pl.DataFrame) -> pl.DataFrame:
+    """Adds failed, failed_source, failed_at, evidence_inc, failed_final, stopped."""
+    final = evidence.with_columns(final=pl.when("regretted").then(pl.lit("possible")).otherwise("level"))
+    after = strongest(final, "final").select("idx", failed_final="failed")
+    line = line.join(strongest(evidence), on="idx", how="left", maintain_order="left").join(after, on="idx", how="left", maintain_order="left")
+    return line.with_columns(stopped=pl.col("unsuccessful") & pl.col("failed").is_null())
+
+
+def _with_recovery(
+    line: pl.DataFrame, evidence: pl.DataFrame, attempts: pl.DataFrame, incidents: pl.DataFrame, pieces: pl.DataFrame
+) -> pl.DataFrame:
+    """Adds undone_by, undone_at, carrier (attempt), recovered_at, incident_started_at."""
+    real = attempts.filter(~pl.col("drill") & ~pl.col("race") & ~pl.col("code_level"))
+    undoing = pieces.select("attempt", idx="undoes").drop_nulls().unique().join(
+        real.select("attempt", "started_at", "completed_at", "status", "id", "inc"), on="attempt"
+    )
+    first = undoing.sort("started_at", "id").unique("idx", keep="first", maintain_order=True)
+    worked = undoing.filter(~pl.col("status").is_in(["failed", "cancelled", "partial", "in_progress"]))
+    done = worked.group_by("idx").agg(undone_done=pl.col("completed_at").max())
+    linked = pl.concat([evidence.select("idx", "inc").drop_nulls(), undoing.select("idx", "inc").drop_nulls()]).unique()
+    linked = linked.join(incidents.select("inc", "recovered_at", "declared_start"), on="inc")
+    over = linked.group_by("idx").agg(over=pl.col("recovered_at").max(), incident_started_at=pl.col("declared_start").min())
+    return (
+        line.join(first.select("idx", undone_by="id", undone_at="started_at"), on="idx", how="left", maintain_order="left")
+        .join(done, on="idx", how="left", maintain_order="left")
+        .join(over, on="idx", how="left", maintain_order="left")
+        .with_columns(recovered_at=pl.when(pl.col("failed").is_not_null() | pl.col("undone_by").is_not_null()).then(pl.coalesce("over", "undone_done")))
+        .drop("over", "undone_done")
+    )
+
+
+def _deployments(
+    line: pl.DataFrame, timeless: pl.DataFrame, attempts: pl.DataFrame, incidents: pl.DataFrame, pieces: pl.DataFrame, horizon: datetime
+) -> pl.DataFrame:
+    ids = line["id"]
+    carriers = pieces.filter(pl.col("what") == "deployment").join(attempts.select("attempt", "id"), on="attempt", suffix="_of")
+    carriers = carriers.select(idx="row", attempt="id_of")
+    names = incidents.select("inc", "id")
+    rows = (
+        line.filter(~pl.col("entered"))
+        .join(carriers, on="idx", how="left", maintain_order="left")
+        .join(names.select(evidence_inc="inc", incident="id"), on="evidence_inc", how="left", maintain_order="left")
+        .join(names.select(hotfix_inc="inc", hotfix_incident="id"), on="hotfix_inc", how="left", maintain_order="left")
+    )
+    rows = rows.with_columns(
+        **{name: ids.gather(rows[name]) if len(ids) else pl.lit(None, pl.String) for name in ("undoes", "restores")},
+        undoes_all=_named_lists(rows["undoes_all"], ids),
+        hotfix_source=pl.when(pl.col("hotfix") == "certain").then(pl.lit("declared")).when(pl.col("hotfix") == "likely").then(
+            pl.lit("derived:ended_an_incident")
+        ).when(pl.col("hotfix") == "possible").then(pl.lit("derived:quick_patch")),
+        matured=pl.col("deployed_at") + ATTRIBUTION <= horizon,
+        provisional=pl.col("deployed_at") + PROVISIONAL > horizon,
+        at="deployed_at",
+    )
+    rows = pl.concat([rows, timeless.drop("kind")], how="diagonal") if len(timeless) else rows
+    flags = ["rebuilt", "overlapped", "drill", "stopped", "matured", "provisional"]
+    rows = rows.with_columns(pl.col(flags).fill_null(value=False))
+    return rows.select(_DEPLOYMENT).sort("at", "started_at", "id", nulls_last=True)
+
+
+_DEPLOYMENT = [
+    "id", "source", "source_id", "service", "environment", "production", "version", "artifact_digest", "vcs_revision", "status", "trigger",
+    "strategy", "actor", "migration", "started_at", "finished_at", "committed_at", "deployed_at", "successful", "ended", "artifact", "rebuilt",
+    "overlapped", "kind", "kind_source", "undoes", "undoes_all", "restores", "superseded_at", "exposure", "lead_time", "hotfix", "hotfix_source",
+    "hotfix_incident", "drill", "attempt", "failed", "failed_final", "failed_source", "failed_at", "stopped", "undone_by", "undone_at",
+    "incident", "recovered_at", "incident_started_at", "matured", "provisional", "changes_files", "changes_lines", "changes_review_minutes", "at",
+]  # fmt: skip
+
+
+def _named_lists(lists: pl.Series, ids: pl.Series) -> pl.Series:
+    if lists.null_count() == len(lists):
+        return pl.Series("undoes_all", [None] * len(lists), dtype=pl.List(pl.String))
+    rows = lists.to_frame("all").with_row_index("n").explode("all").drop_nulls("all")
+    named = rows.with_columns(one=ids.gather(rows["all"])).group_by("n", maintain_order=True).agg("one")
+    return lists.to_frame("all").with_row_index("n").join(named, on="n", how="left", maintain_order="left")["one"].alias("undoes_all")
+
+
+def _rollbacks(attempts: pl.DataFrame, line: pl.DataFrame, incidents: pl.DataFrame) -> pl.DataFrame:
+    ids = line["id"]
+    undone = line.select(undoes="idx", bad_from=pl.when("unsuccessful").then("start").otherwise("deployed_at"))
+    rows = attempts.join(undone, on="undoes", how="left", maintain_order="left")
+    rows = rows.join(incidents.select("inc", incident="id"), on="inc", how="left", maintain_order="left")
+    names = attempts.select("attempt", "id")
+    on_bad = pl.col("completed_at") - pl.col("bad_from")
+    rows = rows.join(names.select(episode="attempt", episode_id="id"), on="episode", how="left", maintain_order="left").join(
+        names.select(storm="attempt", storm_id="id"), on="storm", how="left", maintain_order="left"
+    )
+    rows = rows.with_columns(
+        **{name: ids.gather(rows[name]) if len(ids) else pl.lit(None, pl.String) for name in ("undoes", "restores")},
+        undoes_all=_named_lists(rows["undoes_all"], ids),
+        episode="episode_id",
+        storm="storm_id",
+        time_on_bad=pl.when(on_bad >= timedelta(0)).then(on_bad),
+        at="started_at",
+    )
+    return rows.select(_ROLLBACK).sort("at", "id")
+
+
+_ROLLBACK = [
+    "id", "service", "environment", "production", "parts", "mechanism", "trigger", "reason", "status", "decided_at", "started_at", "completed_at",
+    "undoes", "undoes_all", "restores", "incident", "incident_source", "episode", "episode_order", "storm", "drill", "race", "code_level", "outcome",
+    "outcome_source", "outcome_reason", "reapplied_at", "regretted", "to_known_good", "time_on_bad", "at",
+]  # fmt: skip
+
+
+def _incidents(incidents: pl.DataFrame, line: pl.DataFrame, coverage_start: datetime | None) -> pl.DataFrame:
+    ids = line["id"]
+    before = pl.col("link_time") < coverage_start if coverage_start else pl.lit(value=False)
+    return (
+        incidents.with_columns(
+            cause_deployment=ids.gather(incidents["cause_idx"]) if len(ids) else pl.lit(None, pl.String),
+            before_coverage=before.fill_null(value=False),
+            attempts=pl.col("attempts").fill_null([]),
+            at="link_time",
+        )
+        .select(_INCIDENT)
+        .sort("at", "id", nulls_last=True)
+    )
+
+
+_INCIDENT = [
+    "id", "source", "source_id", "title", "severity", "status", "services", "environment", "production", "planned", "duplicates", "alert", "root_cause",
+    "link_time", "started_at", "started_at_source", "detected_at", "detected_at_source", "detected_by", "acknowledged_at", "decided_at",
+    "decided_at_source", "mitigated_at", "resolved_at", "recovered_at", "recovered_at_source", "open", "reopened", "detect", "decide", "act", "whole",
+    "censored_phase", "whole_source", "recovered_undecided", "before_coverage", "remedy", "cause_deployment", "cause_evidence", "cause_source",
+    "not_a_deployment", "attempts", "repeat_of", "criterion_met_at", "silent_minutes", "offender", "at",
+]  # fmt: skip
+
+
+def _health(line: pl.DataFrame, timeless: pl.DataFrame, incidents: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame:
+    """record, id, rule, text: what contradicts itself or cannot be placed."""
+    own = line.filter(~pl.col("entered"))
+
+    def rows(frame: pl.DataFrame, record: str, rule: str, text: str) -> pl.DataFrame:
+        return frame.select(record=pl.lit(record), id="id", rule=pl.lit(rule), text=pl.lit(text))
+
+    return pl.concat(
+        [
+            rows(own.filter(pl.col("finished_at") < pl.col("started_at")), "deployment", "negative_span", "finished before it started"),
+            rows(own.filter("negative_lead"), "deployment", "negative_lead_time", "deployed before its change was committed"),
+            rows(timeless, "deployment", "no_time", "neither started_at nor finished_at: it is in no lineage"),
+            rows(rollbacks.filter(pl.col("completed_at") < pl.col("started_at")), "rollback", "negative_span", "completed before it started"),
+            rows(rollbacks.filter(pl.col("start").is_null()), "rollback", "no_time", "no stamp at all: it is no attempt"),
+            rows(incidents.filter(pl.col("link_time").is_null()), "incident", "no_time", "neither started nor detected: it links to nothing"),
+            incidents.filter(pl.col("offender").is_not_null()).select(
+                record=pl.lit("incident"),
+                id="id",
+                rule=pl.lit("wrong_order"),
+                text=pl.format("{} lies before an earlier phase's stamp: both phases it touches are unknown", "offender"),
+            ),
+        ]
+    ).sort("record", "rule", "id")
