@@ -107,7 +107,7 @@ def _thinned(events: pl.DataFrame) -> pl.DataFrame:
             .with_columns(what=pl.format("{} × {}", "n", "kind"))
             .select(events.columns)
         )
-        events = pl.concat([events.filter(~of), summed.cast(dict(events.schema))])
+        events = pl.concat([events.filter(~of), summed.cast(events.schema)])
     return events
 
 

@@ -41,4 +41,4 @@ def trend(measured: pl.DataFrame, start: datetime, end: datetime, *, height: int
         fill=alt.condition("datum.few", alt.value("transparent"), alt.value(colour)),
         tooltip=tooltip,
     )
-    return alt.layer(band, line, points).properties(height=height)
+    return alt.LayerChart(layer=[band, line, points]).properties(height=height)

@@ -1,0 +1,28 @@
+"""What all tests share: a word for everything that could not run, and none of the author's settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's own folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of Debian's Chromium; without one the test is skipped, or fails where KNOWNGOOD_NO_SKIPS names chromium."""
+    path = Path("/usr/bin/chromium")
+    if path.exists():
+        return str(path)
+    reason = "no Chromium: apt-get install chromium"
+    if "chromium" in os.environ.get("KNOWNGOOD_NO_SKIPS", "").split(","):
+        pytest.fail(reason)
+    pytest.skip(reason)

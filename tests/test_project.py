@@ -1,0 +1,111 @@
+"""The project as it is handed out: its locks, its wheel, its layout."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
+PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)==(\S+)", re.MULTILINE | re.IGNORECASE)
+
+
+def pins(lock: Path) -> set[tuple[str, str]]:
+    return set(PIN.findall(lock.read_text()))
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[\s\[<>=!~;]", name, maxsplit=1)[0]).lower()
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_every_locked_package_has_hashes_and_no_address(root: Path, name: str) -> None:
+    text = (root / name).read_text()
+    entries = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE | re.IGNORECASE)[1:]
+    assert len(entries) > 20
+    assert not [entry.splitlines()[0] for entry in entries if not HASH.search(entry)]
+    assert "://" not in text
+
+
+def test_what_runs_is_what_was_tested(root: Path) -> None:
+    assert pins(root / "requirements.lock") < pins(root / "requirements-dev.lock")
+
+
+def test_the_locks_hold_everything_that_is_asked_for(root: Path) -> None:
+    asked = tomllib.loads((root / "pyproject.toml").read_text())
+    run = {plain(name) for name in asked["project"]["dependencies"] + asked["build-system"]["requires"]}
+    extras = asked["project"]["optional-dependencies"]
+    dev = run | {plain(name) for extra in ("test", "dev") for name in extras[extra]} - {"knowngood"}
+    assert run <= {plain(name) for name, _ in pins(root / "requirements.lock")}
+    assert dev <= {plain(name) for name, _ in pins(root / "requirements-dev.lock")}
+
+
+def test_every_dependency_stops_below_a_release_that_may_break_it(root: Path) -> None:
+    asked = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    open_ended = [name for name in asked["dependencies"] if "<" not in name]
+    assert open_ended == []
+
+
+def test_the_app_is_three_lines(root: Path) -> None:
+    code = [line for line in (root / "app.py").read_text().splitlines() if line and not line.startswith('"""')]
+    assert code == ["from toolkit.ui.main import main", "main()"]
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends(root: Path) -> None:
+    modules = [path for folder in ("toolkit", "ingest") for path in (root / folder).rglob("*.py")]
+    assert modules
+    assert not [path for path in modules if path.stem in {"utils", "util", "helpers", "common", "misc"}]
+
+
+def test_every_module_opens_with_what_it_holds(root: Path) -> None:
+    modules = [path for folder in ("toolkit", "ingest") for path in (root / folder).rglob("*.py")]
+    assert not [str(path) for path in modules if not path.read_text().startswith('"""')]
+
+
+@pytest.fixture(scope="module")
+def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=root, check=True, capture_output=True, timeout=120)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_carries_what_the_app_needs_and_no_tests(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in ("toolkit/ui/.streamlit/config.toml", "toolkit/ui/icon.png", "toolkit/ui/pages/overview.py", "toolkit/py.typed"):
+        assert needed in names
+    assert {name.split("/")[0] for name in names} == {"toolkit", "ingest", next(n.split("/")[0] for n in names if "dist-info" in n)}
+
+
+def test_a_wheel_installed_elsewhere_runs_the_demo_without_the_source_tree(wheel: Path, root: Path, tmp_path: Path) -> None:
+    home = tmp_path / "elsewhere"
+    venv.create(home, with_pip=False)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))
+    # The wheel is unpacked as an installer would; the dependencies come from this environment, without its link to the source tree.
+    zipfile.ZipFile(wheel).extractall(site)
+    for package in Path(sysconfig.get_path("purelib")).iterdir():
+        if not package.name.endswith(".pth") and "knowngood" not in package.name and not (site / package.name).exists():
+            (site / package.name).symlink_to(package)
+    python = [str(home / "bin" / "python"), "-I", "-c"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "KNOWNGOOD"))}
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def run(code: str, timeout: int = 240) -> str:
+        done = subprocess.run([*python, code], cwd=work, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    found = run("import sys, toolkit, ingest; print(toolkit.__file__); print(*sys.path, sep='\\n')")
+    assert found.startswith(str(site))
+    assert str(root) not in found.splitlines()
+    run("import sys; sys.argv[1:] = ['demo']; from toolkit.cli import main; main()")
+    assert (work / ".demo" / ".knowngood" / "CURRENT").exists()

@@ -1,0 +1,55 @@
+"""The warehouse for the pages: read once per version, shared by everyone who looks; no page holds a connection."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from toolkit.metrics import explain, measure
+from toolkit.store import warehouse
+from toolkit.ui.scope import Frames, Scope, View, narrowed
+from toolkit.workspace import Workspace
+
+__all__ = ["explanation", "measured", "view"]
+
+# The one before stays for those whose page was drawn from it.
+VERSIONS = 2
+
+
+def view() -> View | None:
+    """What the workspace last published; None where it published nothing yet.
+
+    The workspace is the folder in KNOWNGOOD_WORKSPACE, else the current one; an error says so when there is none."""
+    workspace = Workspace.find(Path(os.environ.get("KNOWNGOOD_WORKSPACE") or Path.cwd()))
+    path = warehouse.current(workspace.state)
+    return None if path is None else _read(path, workspace)
+
+
+def measured(
+    whole: View, scope: Scope, names: tuple[str, ...], period: tuple[datetime, datetime], *, every: str | None = None
+) -> list[dict[str, Any]]:
+    """The rows of `measure` for a scope and a period."""
+    return _measured(whole, scope, names, period, every).to_dicts()
+
+
+def explanation(whole: View, scope: Scope, name: str) -> Any:
+    """How a number came about: its definition, the rows counted, the rows left out and why."""
+    start, end = scope.period(whole.horizon)
+    return explain(narrowed(whole, scope), name, start=start, end=end)
+
+
+@st.cache_resource(max_entries=VERSIONS, show_spinner="Reading the warehouse")
+def _read(path: Path, _workspace: Workspace) -> View:
+    tables = {table.name: warehouse.read(path, table.name).lazy() for table in fields(Frames)}
+    return View(facts=Frames(**tables), meta=warehouse.meta(path), settings=_workspace.settings)
+
+
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={View: lambda whole: whole.version})
+def _measured(whole: View, scope: Scope, names: tuple[str, ...], period: tuple[datetime, datetime], every: str | None) -> pl.DataFrame:
+    return measure(narrowed(whole, scope), *names, start=period[0], end=period[1], every=every)

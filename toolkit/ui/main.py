@@ -1,0 +1,53 @@
+"""The app's table of contents: finds the workspace, says what is missing, and hands over to a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from toolkit.ui import data
+
+__all__ = ["main"]
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Draw the app; Streamlit calls this again for every interaction."""
+    # A local file: a named icon would be fetched from elsewhere.
+    st.set_page_config(page_title="Knowngood", page_icon=str(HERE / "icon.png"), layout="wide")
+    # By absolute path: the app runs from wherever the workspace is.
+    page = st.navigation([st.Page(HERE / "pages" / "overview.py", title="Overview", default=True)], position="top")
+    try:
+        whole = data.view()
+    except Exception as error:  # noqa: BLE001  # whatever broke, the page says so and what to do
+        missing(error)
+        return
+    if whole is None:
+        unpublished()
+        return
+    page.run()
+
+
+def missing(error: Exception) -> None:
+    """No workspace, or one that cannot be read."""
+    st.title("Knowngood")
+    st.error(str(error) or type(error).__name__, title="The workspace could not be read")
+    st.markdown("In a terminal, in the folder of your workspace:")
+    st.code("knowngood init       # start a workspace here\nknowngood doctor     # say what is wrong with this one\n", language="sh")
+    st.markdown("To look around first, with a synthetic team's history:")
+    st.code("knowngood demo --serve", language="sh")
+
+
+def unpublished() -> None:
+    """A workspace without a warehouse: nothing was published yet."""
+    st.title("Knowngood")
+    st.info("This workspace has no facts yet: load or sync records, then publish.", title="Nothing published")
+    st.code("knowngood load deployments.csv --as deployment\nknowngood publish", language="sh")
+    st.markdown("Or load the sample, a synthetic team's history, in a workspace of its own:")
+    st.code("knowngood demo --serve", language="sh")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What a page looks at: a window that ends at the horizon, some services, some severities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+__all__ = ["Frames", "Scope", "View", "emptied_by", "narrowed"]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The tables of one warehouse, in memory, as lazy frames: the shape that metrics read."""
+
+    deployments: pl.LazyFrame
+    rollbacks: pl.LazyFrame
+    incidents: pl.LazyFrame
+    hotfixes: pl.LazyFrame
+    evidence: pl.LazyFrame
+    health: pl.LazyFrame
+
+
+@dataclass(frozen=True)
+class View:
+    """A warehouse, or a narrowed part of it, in the place of a workspace."""
+
+    facts: Frames
+    meta: Mapping[str, Any]
+    settings: Any = None
+
+    @property
+    def horizon(self) -> datetime:
+        """Up to when the sources had spoken; in UTC."""
+        return datetime.fromisoformat(self.meta["horizon"])
+
+    @property
+    def version(self) -> str:
+        return str(self.meta.get("version", ""))
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Weeks back from the horizon, and names; an empty tuple of names means all of them."""
+
+    weeks: int = 26
+    services: tuple[str, ...] = field(default=())
+    severities: tuple[str, ...] = field(default=())
+
+    def period(self, horizon: datetime) -> tuple[datetime, datetime]:
+        """Start (included) and end (excluded) of the window."""
+        return horizon - timedelta(weeks=self.weeks), horizon
+
+    def before(self, horizon: datetime) -> tuple[datetime, datetime]:
+        """The window of equal length that ends where this one starts."""
+        start, _ = self.period(horizon)
+        return start - timedelta(weeks=self.weeks), start
+
+
+def narrowed(view: View, scope: Scope) -> View:
+    """The view with only the rows of the scope's services and severities; the window is left to whoever counts."""
+    facts = view.facts
+    if scope.services:
+        names = list(scope.services)
+        own = pl.col("service").is_in(names)
+        facts = replace(
+            facts,
+            deployments=facts.deployments.filter(own),
+            rollbacks=facts.rollbacks.filter(own),
+            hotfixes=facts.hotfixes.filter(own),
+            # An incident of several services counts under each of them.
+            incidents=facts.incidents.filter(pl.col("services").list.eval(pl.element().is_in(names)).list.any()),
+        )
+    if scope.severities:
+        facts = replace(facts, incidents=facts.incidents.filter(pl.col("severity").is_in(list(scope.severities))))
+    return replace(view, facts=facts)
+
+
+def emptied_by(view: View, scope: Scope) -> list[str]:
+    """For a scope with nothing in it: what to widen, in words, so that something is found; empty when nothing alone helps."""
+    wider = {
+        f"the window: {scope.weeks} weeks up to {view.horizon:%-d %B %Y}": replace(scope, weeks=5200),
+        f"the services: {', '.join(scope.services)}": replace(scope, services=()),
+        f"the severities: {', '.join(scope.severities)}": replace(scope, severities=()),
+    }
+    return [name for name, other in wider.items() if other != scope and rows_in(view, other)]
+
+
+def rows_in(view: View, scope: Scope) -> int:
+    """Deployments, rollbacks and incidents within the scope."""
+    start, end = scope.period(view.horizon)
+    facts = narrowed(view, scope).facts
+    # Deployments carry no severity: a severity filter is about incidents alone.
+    frames = [facts.incidents] if scope.severities else [facts.deployments, facts.rollbacks, facts.incidents]
+    return sum(frame.filter(pl.col("at").is_between(start, end, closed="left")).select(pl.len()).collect().item() for frame in frames)

@@ -1,0 +1,59 @@
+"""The scope on top of every page, kept in the address: a view is a link that can be sent."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from toolkit.ui.scope import Scope, View
+
+__all__ = ["WINDOWS", "scope_bar"]
+
+WINDOWS = {4: "4 weeks", 13: "13 weeks", 26: "26 weeks", 52: "52 weeks"}
+USUAL = 26
+
+
+def scope_bar(whole: View) -> Scope:
+    """Draw the choices and return what was chosen; the address says `?weeks=…&services=…&severity=…`."""
+    services, severities = _names(whole)
+    left, middle, right = st.columns([4, 4, 3], vertical_alignment="bottom")
+    with left:
+        weeks = st.segmented_control(
+            "Window",
+            list(WINDOWS),
+            default=USUAL,
+            required=True,
+            format_func=lambda weeks: WINDOWS.get(weeks, str(weeks)),
+            key="weeks",
+            bind="query-params",
+            help="Ends where the data ends, not today.",
+        )
+    with middle:
+        chosen = st.multiselect("Services", services, placeholder="All services", key="services", bind="query-params")
+    with right:
+        severe = st.multiselect(
+            "Severities",
+            severities,
+            placeholder="All severities",
+            key="severity",
+            bind="query-params",
+            help="Narrows incidents; deployments and rollbacks carry no severity.",
+        )
+    # A hand-written address may hold anything: what is no option is no choice.
+    return Scope(
+        weeks=weeks if weeks in WINDOWS else USUAL,
+        services=tuple(sorted(set(chosen) & set(services))),
+        severities=tuple(sorted(set(severe) & set(severities))),
+    )
+
+
+@st.cache_data(max_entries=4, show_spinner=False, hash_funcs={View: lambda whole: whole.version})
+def _names(whole: View) -> tuple[list[str], list[str]]:
+    facts = whole.facts
+    services = pl.concat(
+        [facts.deployments.select("service"), facts.incidents.select(service=pl.col("services")).explode("service")], how="vertical_relaxed"
+    )
+    return (
+        services.drop_nulls().unique().collect()["service"].sort().to_list(),
+        facts.incidents.select("severity").drop_nulls().unique().collect()["severity"].sort().to_list(),
+    )
