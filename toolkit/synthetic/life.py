@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 
-from toolkit.synthetic import response
+from toolkit.synthetic import mistake, response
 from toolkit.synthetic.chance import lognormal, stream
 from toolkit.synthetic.rhythm import whenever, working_times
 from toolkit.synthetic.things import Artifact, Attempt, Outage, Rollout, Service, Switch, World
@@ -31,10 +31,10 @@ class Storm:
 class Life:
     """Runs one service through time. What happens waits in `queue`; the last of `line` is what runs."""
 
-    def __init__(self, service: Service, world: World, storms: list[Storm], *, slow_end: bool = False) -> None:
+    def __init__(self, service: Service, world: World, storms: list[Storm], ending: Callable[[Life], None] | None = None) -> None:
         self.service, self.world = service, world
         self.rng = stream(world.seed, service.name, "life")
-        self.queue: list[tuple[datetime, int, Callable[[datetime], None]]] = []
+        self.queue: list[tuple[datetime, int, Callable[[datetime], object]]] = []
         self.turn = 0
         self.number = self.rng.randrange(1, 60)
         self.patch = 0
@@ -42,9 +42,11 @@ class Life:
         # Until then nobody releases; until then the service is down.
         self.free = self.down = service.since
         self._first()
-        self._schedule(storms, slow_end)
+        self._schedule(storms)
+        if ending:
+            ending(self)
 
-    def plan(self, at: datetime, act: Callable[[datetime], None]) -> None:
+    def plan(self, at: datetime, act: Callable[[datetime], object]) -> None:
         """Let `act` happen at `at`. Equal times keep the order in which they were planned."""
         self.turn += 1
         heappush(self.queue, (at, self.turn, act))
@@ -74,7 +76,7 @@ class Life:
         at = self.service.since + timedelta(hours=9, minutes=self.rng.randrange(120))
         self.ship(self.build(at), at, "release")
 
-    def _schedule(self, storms: list[Storm], slow_end: bool) -> None:
+    def _schedule(self, storms: list[Storm]) -> None:
         service, start, end = self.service, self.service.since + timedelta(days=2), self.world.end
         for at in working_times(self.rng, start, end, service.weekly):
             self.plan(at, self.release)
@@ -90,9 +92,6 @@ class Life:
         for storm in storms:
             if storm.at > start:
                 self.plan(storm.at + timedelta(minutes=self.rng.randrange(45)), lambda at, storm=storm: self.caught(at, storm))  # type: ignore[misc]
-        if slow_end:
-            # Somebody always looks while something is still burning.
-            self.plan(end - timedelta(minutes=self.rng.randrange(25, 300)), self.unfinished)
 
     # Building and shipping
 
@@ -185,9 +184,9 @@ class Life:
         if rng.random() < odds:
             response.go_bad(self, rollout)
         elif 0.06 < luck < 0.066 and service.gitops:
-            response.race(self, rollout)
+            mistake.race(self, rollout)
         elif 0.07 < luck < 0.077:
-            response.false_alarm(self, rollout)
+            mistake.false_alarm(self, rollout)
 
     def rehearse(self, artifact: Artifact, at: datetime) -> None:
         """The same artifact in staging first; now and then staging breaks, which is no matter for production."""
@@ -203,11 +202,6 @@ class Life:
         """Trouble that no release made."""
         if at >= self.down:
             response.break_down(self, at, None)
-
-    def unfinished(self, at: datetime) -> None:
-        """Trouble that nobody will have ended by the end of the history."""
-        if at >= self.down:
-            response.break_down(self, at, None, slow=True)
 
     def caught(self, at: datetime, storm: Storm) -> None:
         """A storm's bad artifact arrives here as well."""

@@ -13,7 +13,7 @@ from toolkit.synthetic.vocabulary import CHANGE_CAUSES, OTHER_CAUSES, REASONS, S
 if TYPE_CHECKING:
     from toolkit.synthetic.life import Life
 
-__all__ = ["break_down", "false_alarm", "go_bad", "race", "roll_back", "small_outage", "storm"]
+__all__ = ["break_down", "close", "go_bad", "roll_back", "small_outage", "storm"]
 
 
 def small_outage(life: Life, at: datetime, *, cause: Rollout | None = None, environment: str = "production") -> Outage:
@@ -46,9 +46,9 @@ def go_bad(life: Life, rollout: Rollout) -> None:
     """The release carries a defect: decide how it comes out."""
     rng = life.rng
     kind = rng.random()
-    if kind < 0.07 and rollout.strategy == "canary" and len(life.line) > 1:
+    if kind < 0.13 and rollout.strategy == "canary" and len(life.line) > 1:
         return _abort(life, rollout)
-    if kind > 0.92 and len(life.line) > 1:
+    if kind > 0.93 and len(life.line) > 1:
         # Somebody watched the graphs and took it back before it became a ticket.
         at = rollout.finished + life.minutes(28, 0.7)
         return life.plan(at, lambda at: _quiet(life, at, rollout))
@@ -134,48 +134,6 @@ def roll_back(
     return attempt
 
 
-def race(life: Life, rollout: Rollout) -> None:
-    """Automation writes the older version over the new one within minutes, without any reason; later it is put right."""
-    if len(life.line) < 2:
-        return
-    attempt = roll_back(life, rollout.finished + life.minutes(2.5, 0.4), None, trigger="auto", fails=0.0)
-    if attempt.rollout is None:
-        attempt.mechanism, attempt.rollout = "gitops", life.ship(attempt.restores, attempt.started, "rollback", trigger="auto")  # type: ignore[arg-type]
-    attempt.race, attempt.declared, attempt.worked, attempt.mistaken = True, False, True, True
-    again = attempt.completed + life.minutes(70)
-    life.free = max(life.free, again + timedelta(hours=26))
-    life.plan(again, lambda at: _bring_back(life, at, rollout))
-
-
-def false_alarm(life: Life, rollout: Rollout) -> None:
-    """The release was fine; people blamed it for something else, took it back and shipped it again unchanged."""
-    if len(life.line) < 2:
-        return
-    at = rollout.finished + life.minutes(35, 0.6)
-    if life.rng.random() < 0.5:
-        outage = small_outage(life, at - life.minutes(15, 0.3))
-        outage.decided = outage.acknowledged + life.minutes(8)
-        attempt = roll_back(life, outage.decided, outage, reason=life.reason(), fails=0.0)
-        # It went away by itself, some time after the rollback.
-        outage.recovered = attempt.completed + life.minutes(20, 1.2)
-        attempt.worked = outage.recovered - attempt.completed < timedelta(minutes=60)
-        outage.remedy, outage.fixed_by = "rollback", None
-        _close(life, outage)
-    else:
-        attempt = roll_back(life, at, None, reason="Suspected release, errors went up", fails=0.0)
-        attempt.worked = True
-    attempt.mistaken = True
-    again = max(attempt.completed, life.down) + life.minutes(60 * 20, 0.5)
-    life.free = max(life.free, again + timedelta(hours=26))
-    life.plan(again, lambda at: _bring_back(life, at, rollout))
-
-
-def _bring_back(life: Life, at: datetime, rollout: Rollout) -> None:
-    """The undone artifact comes back unchanged, unless something newer runs by now."""
-    if all(other.artifact.number <= rollout.artifact.number for other in life.line) and at >= life.down:
-        life.ship(rollout.artifact, at, "reapply")
-
-
 def storm(life: Life, rollout: Rollout, outage: Outage) -> None:
     """One of many services that picked up the same bad base image, and roll back together."""
     rollout.failure, rollout.outage = "storm", outage
@@ -199,17 +157,17 @@ def break_down(life: Life, at: datetime, cause: Rollout | None, *, slow: bool = 
         cause.failure, cause.outage = "incident", outage
         if rng.random() < 0.7:
             outage.criterion_met = at + life.minutes(5, 0.6)
-    elif rng.random() < 0.3:
+    elif not slow and rng.random() < 0.3:
         # It went away before anyone had decided anything.
         life.down = max(life.down, outage.recovered or at)
-        return _close(life, outage)
+        return close(life, outage)
     automatic = cause is not None and life.service.gitops and outage.detected_by == "machine" and rng.random() < 0.3
     wait = life.minutes(1.0, 0.5) if automatic else life.minutes(life.service.decide_minutes * (1.3 if at_night(at) else 1.0), 0.85)
     decided = outage.decided = (outage.detected if automatic else outage.acknowledged) + (wait + timedelta(hours=9) if slow else wait)
     _work(life, outage, decided, automatic)
     if rng.random() < 0.05 and outage.recovered:
         _come_again(life, outage)
-    return _close(life, outage)
+    return close(life, outage)
 
 
 def _work(life: Life, outage: Outage, at: datetime, automatic: bool) -> None:
@@ -223,7 +181,7 @@ def _work(life: Life, outage: Outage, at: datetime, automatic: bool) -> None:
             steps = 2 if turn or rng.random() < 0.06 else 1
             attempt = roll_back(life, at, outage, reason=reason, trigger="auto" if by_machine else "manual", steps=steps)
             removed = outage.cause is not None and outage.cause not in life.line
-            attempt.worked = attempt.status == "completed" and rng.random() < (0.86 if removed else 0.08)
+            attempt.worked = attempt.status == "completed" and rng.random() < (0.91 if removed else 0.08)
             done, worked, outage.fixed_by = attempt.completed, attempt.worked, attempt
         elif remedy == "hotfix":
             done, worked, outage.fixed_by = _hotfix(life, outage, at)
@@ -245,7 +203,7 @@ def _choose(life: Life, outage: Outage, turn: int) -> str:
     elif turn == 0 and outage.cause.purpose == "hotfix":
         weights = (0.2, 0.6, 0.1, 0.1)
     elif turn == 0 and life.line[-1] is outage.cause:
-        weights = (0.35, 0.27, 0.18, 0.2)
+        weights = (0.3, 0.29, 0.19, 0.22)
     elif turn == 0:
         weights = (0.1, 0.55, 0.15, 0.2)
     else:
@@ -287,7 +245,7 @@ def _come_again(life: Life, outage: Outage) -> None:
     _work(life, outage, back + life.minutes(12, 0.6), automatic=False)
 
 
-def _close(life: Life, outage: Outage) -> None:
+def close(life: Life, outage: Outage) -> None:
     """The ticket, its neighbours and what people do afterwards."""
     rng, world = life.rng, life.world
     recovered = outage.recovered or outage.detected
@@ -301,7 +259,7 @@ def _close(life: Life, outage: Outage) -> None:
         outage.late = True
     outage.forgotten = rng.random() < 0.015
     if rng.random() < 0.05:
-        twin = small_outage(life, outage.started + (outage.detected - outage.started) / 2)
+        twin = small_outage(life, (outage.started + (outage.detected - outage.started) / 2).replace(microsecond=0))
         twin.duplicate_of, twin.title, twin.detected_by = outage, f"Customers report: {outage.title}", "customer"
         twin.recovered, twin.closed = outage.recovered, outage.closed
         world.outages.append(twin)

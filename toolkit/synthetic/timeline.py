@@ -79,7 +79,7 @@ def _noticed(outage: Outage, rng: Random) -> Iterator[Line]:
 
 def _acted(outage: Outage, rng: Random) -> Iterator[Line]:
     if outage.decided and rng.random() < 0.25:
-        yield "contained", outage.decided - (outage.decided - outage.detected) * 0.3, "Campaign paused"
+        yield "contained", (outage.decided - (outage.decided - outage.detected) * 0.3).replace(microsecond=0), "Campaign paused"
     if outage.decided and rng.random() < 0.6:
         yield "decided", outage.decided, {"rollback": "Roll back", "flag": "Turn it off", "hotfix": "Fix forward"}.get(outage.remedy)
     if isinstance(outage.fixed_by, Attempt) and rng.random() < 0.7:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from toolkit.synthetic.chance import stream
+from toolkit.synthetic.ending import ENDINGS
 from toolkit.synthetic.life import Life, Storm
 from toolkit.synthetic.rhythm import working_times
 from toolkit.synthetic.things import Outage, Service, World
@@ -28,11 +29,10 @@ def simulate(*, seed: int, services: int, start: datetime, end: datetime, weekly
     rng = stream(seed, "storms")
     storms = _storms(rng, world)
     chosen = {storm.name: rng.sample(range(services), min(services, rng.randint(4, 6))) for storm in storms}
-    # Two services still burn when the history ends.
-    burning = rng.sample(range(services), min(2, services))
+    endings = dict(zip(rng.sample(range(services), min(len(ENDINGS), services)), ENDINGS, strict=False))
     for place, service in enumerate(world.services):
         mine = [storm for storm in storms if place in chosen[storm.name]]
-        Life(service, world, mine, slow_end=place in burning).run()
+        Life(service, world, mine, endings.get(place)).run()
     world.outages += [storm.outage for storm in storms if len(storm.outage.services) > 0]
     _name(world)
     return world
