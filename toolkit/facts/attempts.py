@@ -77,6 +77,8 @@ def declared_undone(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.Da
     The last deployment of from_version, else a rollout it interrupts, else the one that was current.
     """
     asked = rollbacks.filter((pl.col("mechanism") != "revert_commit") & pl.col("start").is_not_null()).sort("start")
+    if asked.is_empty() or deployments.is_empty():
+        return pl.DataFrame(schema={"rb": pl.Int64, "undone": pl.Int64})
     near = deployments.filter(pl.col("part").is_in(asked["part"].unique().implode()) & ~pl.col("entered"))
     near_all = deployments.filter(pl.col("part").is_in(asked["part"].unique().implode()))
     asked = asked.select("rb", "part", "start", "from_digest", from_version=pl.when(~pl.col("from_version").is_in(MUTABLE_TAGS)).then("from_version"))
@@ -117,7 +119,7 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
     is_part = ((pl.col("kind") == "rollback") & ~pl.col("entered")) | pl.col("idx").is_in(carried["idx"].unique().implode())
     back = deployments.filter(is_part & pl.col("start").is_not_null() & ~pl.col("idx").is_in(returns.implode()))
     on_drill = pl.col("idx").is_in(drill_deployments["idx"].implode())
-    status = pl.when("successful").then(pl.lit("completed")).when("unsuccessful").then("status").otherwise(pl.lit("in_progress"))
+    status = pl.when("successful").then(pl.lit("completed")).when("unsuccessful").then(pl.lit("failed")).otherwise(pl.lit("in_progress"))
     shared = ["what", "row", "id", "source", "part", "stream", "start", "end", "until", "status", "mechanism", "trigger", "reason", "decided_at", "names"]
     moves = back.with_columns(
         what=pl.lit("deployment"),

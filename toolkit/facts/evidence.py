@@ -81,7 +81,7 @@ def evidence_by_undoing(attempts: pl.DataFrame, parts: pl.DataFrame, deployments
     restored = real.drop_nulls("restores").select("episode", earlier="episode_order", restores="restores")
     restored = restored.join(deployments.select(restores="idx", artifact="artifact"), on="restores").select("episode", "earlier", "artifact")
     again = undone.join(restored, on=["episode", "artifact"]).filter(pl.col("earlier") < pl.col("episode_order"))
-    successes = deployments.filter(pl.col("successful") & pl.col("artifact").is_not_null() & ~pl.col("entered"))
+    successes = deployments.filter(pl.col("artifact").is_in(again["artifact"].unique().implode()) & pl.col("successful") & ~pl.col("entered"))
     firsts = successes.sort(pl.col("kind") != "release", "idx").unique("artifact", keep="first", maintain_order=True).select("artifact", first="idx")
     again = again.join(firsts, on="artifact").filter(pl.col("first") != pl.col("undoes"))
     origin = again.select(idx="first", level="level", at="at", rule=pl.lit("derived:undone_again"), attempt="attempt")

@@ -48,21 +48,21 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_overlaps(frame: pl.DataFrame) -> pl.DataFrame:
-    """Overtaken: a successful one that began later was finished first."""
-    ok = pl.col("successful")
-    # The latest start among the successful ones that were finished strictly before.
-    latest = pl.when(ok).then(pl.col("start").to_physical()).cum_max().over("part")
-    done = (
-        frame.select("part", "deployed_at", latest=latest, successful=ok)
-        .filter("successful")
+    """Adds overlapped (a later-started one was finished first) and counts (successful and not overlapped): only those ever are current."""
+    done = frame.filter("successful").select("idx", "part", "deployed_at", start=pl.col("start").to_physical())
+    latest = pl.col("start").cum_max().over("part")
+    suspect = done.filter(pl.col("start") < latest)["part"].unique()
+    done = done.filter(pl.col("part").is_in(suspect.implode()))
+    # Strictly before: those that finished at the same moment did not overtake each other.
+    before = (
+        done.with_columns(latest=latest)
         .group_by("part", "deployed_at", maintain_order=True)
         .agg(pl.col("latest").max())
         .with_columns(overtaker=pl.col("latest").shift(1).over("part"))
-        .select("part", "deployed_at", "overtaker")
     )
-    frame = frame.join(done, on=["part", "deployed_at"], how="left", maintain_order="left")
-    overtaken = ok & (pl.col("overtaker") > pl.col("start").to_physical()).fill_null(value=False)
-    return frame.with_columns(overlapped=overtaken).drop("overtaker").with_columns(counts=ok & ~pl.col("overlapped"))
+    overtaken = done.join(before, on=["part", "deployed_at"]).filter(pl.col("overtaker") > pl.col("start"))["idx"]
+    overlapped = pl.col("idx").is_in(overtaken.implode())
+    return frame.with_columns(overlapped=overlapped, counts=pl.col("successful") & ~overlapped)
 
 
 def _last(idx_where: pl.Expr) -> pl.Expr:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
@@ -25,7 +25,11 @@ from toolkit.facts.observed import (
 
 __all__ = ["facts_of"]
 
-NO_TIME = timedelta(0)
+# What the passes read of a deployment; the rest joins again at the end, by row.
+PLACED = [
+    "row", "id", "source", "source_id", "part", "environment", "production", "version", "artifact_digest", "vcs_revision", "config_revision", "kind", "labels",
+    "branch", "trigger", "fixes_incident", "start", "finished_at", "deployed_at", "committed_at", "successful", "unsuccessful", "ended",
+]  # fmt: skip
 
 
 def facts_of(
@@ -56,8 +60,9 @@ def facts_of(
     flags = flags.sort("source", "source_id").with_row_index("flag_row").with_columns(pl.col("flag_row").cast(pl.Int64))
     known = known.sort("source", "source_id").with_row_index("rec").with_columns(pl.col("rec").cast(pl.Int64))
 
-    timeless = deployments.filter(pl.col("start").is_null())
-    line, carried = _lineage(deployments.filter(pl.col("start").is_not_null()), rollbacks, known)
+    deployments = deployments.with_row_index("row")
+    placed = deployments.select(*PLACED).filter(pl.col("start").is_not_null())
+    line, carried = _lineage(placed, rollbacks, known)
     incidents = _with_stamping(fold(known, events, parts), known)
 
     switches = links.flag_offs(flags, incidents, known, parts)
@@ -86,7 +91,7 @@ def facts_of(
     rows = _phases(incidents, attempts, causes, by_time, by_undoing, fixing, line, horizon)
     return tables.finished(
         line=line,
-        timeless=timeless,
+        deployments=deployments,
         attempts=attempts,
         pieces=pieces,
         incidents=rows,
@@ -116,7 +121,7 @@ def _lineage(deployments: pl.DataFrame, rollbacks: pl.DataFrame, known: pl.DataF
             declared_kind="kind",
             rb=pl.lit(None, pl.Int64),
         )
-        .drop("_row", "kind")
+        .drop("_row", "kind", "labels", "branch")
     )
     line = with_lineage(deployments)
     carried = attempt_pass.carriers(line, rollbacks)
@@ -127,19 +132,16 @@ def _lineage(deployments: pl.DataFrame, rollbacks: pl.DataFrame, known: pl.DataF
         "id",
         "source",
         "source_id",
-        "service",
         "environment",
         "part",
         "production",
         "rb",
         "trigger",
         "start",
-        started_at="start",
         finished_at="completed_at",
         deployed_at="completed_at",
         version="to_version",
         artifact_digest="to_digest",
-        status=pl.lit("succeeded"),
         declared_kind=pl.lit("rollback"),
         entered=pl.lit(value=True),
         successful=pl.lit(value=True),

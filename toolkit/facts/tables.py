@@ -17,7 +17,7 @@ PROVISIONAL = timedelta(days=7)
 def finished(
     *,
     line: pl.DataFrame,
-    timeless: pl.DataFrame,
+    deployments: pl.DataFrame,
     attempts: pl.DataFrame,
     pieces: pl.DataFrame,
     incidents: pl.DataFrame,
@@ -28,7 +28,8 @@ def finished(
 ) -> dict[str, pl.DataFrame]:
     """deployments, rollbacks, incidents, hotfixes, evidence, health: sorted, so that equal input gives equal tables."""
     line = _with_failure(line, evidence).pipe(_with_recovery, evidence, attempts, incidents, pieces)
-    deployments = _deployments(line, timeless, attempts, incidents, pieces, horizon)
+    timeless = deployments.filter(pl.col("start").is_null())
+    deployed = _deployments(line, deployments, timeless, attempts, incidents, pieces, horizon)
     ids = line["id"]
     rows = _rollbacks(attempts, line, incidents)
     told = _incidents(incidents, line, coverage_start)
@@ -44,12 +45,12 @@ def finished(
         regretted="regretted",
     )
     return {
-        "deployments": deployments,
+        "deployments": deployed,
         "rollbacks": rows,
         "incidents": told,
-        "hotfixes": deployments.filter(pl.col("hotfix").is_not_null()),
+        "hotfixes": deployed.filter(pl.col("hotfix").is_not_null()),
         "evidence": evidence_rows.sort("deployment", "at", "rule", "by", nulls_last=True),
-        "health": _health(line, timeless, told, rollbacks),
+        "health": _health(line, deployments, timeless, told, rollbacks),
     }
 
 
@@ -85,7 +86,7 @@ def _with_recovery(
 
 
 def _deployments(
-    line: pl.DataFrame, timeless: pl.DataFrame, attempts: pl.DataFrame, incidents: pl.DataFrame, pieces: pl.DataFrame, horizon: datetime
+    line: pl.DataFrame, deployments: pl.DataFrame, timeless: pl.DataFrame, attempts: pl.DataFrame, incidents: pl.DataFrame, pieces: pl.DataFrame, horizon: datetime
 ) -> pl.DataFrame:
     ids = line["id"]
     carriers = pieces.filter(pl.col("what") == "deployment").join(attempts.select("attempt", "id"), on="attempt", suffix="_of")
@@ -107,6 +108,8 @@ def _deployments(
         provisional=pl.col("deployed_at") + PROVISIONAL > horizon,
         at="deployed_at",
     )
+    wide = deployments.select(*(set(deployments.columns) - set(rows.columns)))
+    rows = rows.hstack(wide.select(pl.all().gather(rows["row"]))) if len(rows) else rows.hstack(wide.head(0))
     rows = pl.concat([rows, timeless.drop("kind")], how="diagonal") if len(timeless) else rows
     flags = ["rebuilt", "overlapped", "drill", "stopped", "matured", "provisional"]
     rows = rows.with_columns(pl.col(flags).fill_null(value=False))
@@ -182,7 +185,7 @@ _INCIDENT = [
 ]  # fmt: skip
 
 
-def _health(line: pl.DataFrame, timeless: pl.DataFrame, incidents: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame:
+def _health(line: pl.DataFrame, deployments: pl.DataFrame, timeless: pl.DataFrame, incidents: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame:
     """record, id, rule, text: what contradicts itself or cannot be placed."""
     own = line.filter(~pl.col("entered"))
 
@@ -191,7 +194,7 @@ def _health(line: pl.DataFrame, timeless: pl.DataFrame, incidents: pl.DataFrame,
 
     return pl.concat(
         [
-            rows(own.filter(pl.col("finished_at") < pl.col("started_at")), "deployment", "negative_span", "finished before it started"),
+            rows(deployments.filter(pl.col("finished_at") < pl.col("started_at")), "deployment", "negative_span", "finished before it started"),
             rows(own.filter("negative_lead"), "deployment", "negative_lead_time", "deployed before its change was committed"),
             rows(timeless, "deployment", "no_time", "neither started_at nor finished_at: it is in no lineage"),
             rows(rollbacks.filter(pl.col("completed_at") < pl.col("started_at")), "rollback", "negative_span", "completed before it started"),
