@@ -1,0 +1,123 @@
+"""Ledger → facts → a new warehouse, under a version that equal input gives again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as distribution_version
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from toolkit.facts import facts_of
+from toolkit.records import RECORDS
+from toolkit.store import warehouse
+from toolkit.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from toolkit.workspace import Workspace
+
+__all__ = ["horizon_of", "publish", "version_of"]
+
+# The records that the passes read; the horizon is theirs.
+STITCHED = ("deployment", "rollback", "incident", "incident_event", "flag_change")
+# A sync may flush between two of our reads: then all are read again.
+ATTEMPTS = 5
+
+
+def publish(workspace: Workspace, *, force: bool = False) -> str:
+    """Stitches what the ledger holds and publishes it. Returns the warehouse's version; if that is the current one already, nothing is written.
+
+    Raises Busy when somebody else holds the ledger for more than 10 s.
+    """
+    digest, records, coverage = _snapshot(workspace.ledger)
+    settings = workspace.settings.stitching()
+    version = version_of(digest, settings)
+    path = warehouse.current(workspace.state)
+    if not force and path is not None and path.exists() and warehouse.meta(path).get("version") == version:
+        return version
+    horizon, horizon_source = horizon_of(records, coverage, workspace.settings.horizon)
+    told = coverage.filter((pl.col("stream") == "incidents") & ~pl.col("assumed") & ~pl.col("gap"))
+    start = told["start"].min()
+    tables = facts_of(
+        records,
+        horizon=horizon or datetime(2000, 1, 1, tzinfo=UTC),
+        production=workspace.settings.production,
+        coverage_start=start if isinstance(start, datetime) else None,
+    )
+    meta = {
+        "horizon": horizon.isoformat() if horizon else None,
+        "horizon_source": horizon_source,
+        "records": {name: len(frame) for name, frame in records.items()},
+        "sources": sorted({source for frame in records.values() for source in frame["source"].unique().to_list()}),
+        "coverage": json.loads(coverage.write_json()) if len(coverage) else [],
+        "settings": settings,
+        "ledger_digest": digest,
+        "code_version": code_version(),
+    }
+    warehouse.write(workspace.state, version, {**tables, "owners": records["owner"]}, meta)
+    return version
+
+
+def _snapshot(ledger: Ledger) -> tuple[str, dict[str, pl.DataFrame], pl.DataFrame]:
+    """Digest, records and coverage of one moment."""
+    for _ in range(ATTEMPTS):
+        digest = ledger.digest()
+        records = {name: ledger.read(RECORDS[name].table, _columns(name)) for name in (*STITCHED, "owner")}
+        coverage = ledger.coverage()
+        if ledger.digest() == digest:
+            return digest, records, coverage
+    # Even a ledger in constant motion can be published: the version then is that of the last read.
+    return digest, records, coverage
+
+
+def _columns(record: str) -> list[str]:
+    unread = {"revised_at", "observed_at", "evidence", "confidence", "inferred_by", "artifact_purl", "queued_at"}
+    return ["source", *(about.alias or name for name, about in RECORDS[record].model_fields.items() if name not in unread)]
+
+
+def horizon_of(records: dict[str, pl.DataFrame], coverage: pl.DataFrame, setting: datetime | None) -> tuple[datetime | None, str]:
+    """The moment up to which things are known, and where it comes from: setting, coverage (the earliest declared end), or the latest event."""
+    if setting is not None:
+        return setting, "setting"
+    streams = [RECORDS[name].table for name in STITCHED]
+    ends = coverage.filter(pl.col("stream").is_in(streams) & ~pl.col("assumed") & ~pl.col("gap")).group_by("stream").agg(pl.col("end").max())
+    first_end = ends["end"].min()
+    if isinstance(first_end, datetime):
+        return first_end, "coverage"
+    last = max(_moments(records), default=None)
+    return last, "latest event"
+
+
+def _moments(records: dict[str, pl.DataFrame]) -> Iterable[datetime]:
+    for name in STITCHED:
+        frame = records[name]
+        stamps = [stamp for stamp in RECORDS[name].times if stamp in frame.columns]
+        for value in frame.select(pl.col(stamps).max()).row(0) if stamps and len(frame) else ():
+            if value is not None:
+                yield value
+
+
+def version_of(digest: str, settings: dict[str, Any]) -> str:
+    """Equal records, settings and code give an equal version. No clock and no path of ours is in it."""
+    about = json.dumps({"ledger": digest, "settings": settings, "code": code_version()}, sort_keys=True)
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """The distribution's version and a digest of the code that stitches: a changed rule is a changed version."""
+    try:
+        release = distribution_version("knowngood")
+    except PackageNotFoundError:
+        release = "source"
+    digest = hashlib.sha256()
+    for item in sorted(files("toolkit.facts").iterdir(), key=lambda item: item.name):
+        if item.name.endswith(".py"):
+            digest.update(item.read_bytes())
+    return f"{release}+{digest.hexdigest()[:12]}"
