@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
 
 import frames as made
 import polars as pl
@@ -129,8 +128,26 @@ def test_every_chart_writes_itself_out() -> None:
 
 
 def test_charts_under_each_other_share_their_time_axis() -> None:
-    first = where_the_minutes_go(phase_minutes(made.many_incidents(), START, END), START, END).to_dict()
-    second = strip(strip_events(made.deployments(), made.rollbacks(), made.many_incidents()), START, END).to_dict()
-    for one, other in pairwise([first, second]):
-        assert one["encoding"]["x"]["scale"] == other["encoding"]["x"]["scale"]
-        assert one["encoding"]["y"]["axis"]["minExtent"] == other["encoding"]["y"]["axis"]["maxExtent"]
+    minutes_chart = where_the_minutes_go(phase_minutes(made.many_incidents(), START, END), START, END).to_dict()["layer"][0]
+    strip_chart = strip(strip_events(made.deployments(), made.rollbacks(), made.many_incidents()), START, END).to_dict()
+    assert minutes_chart["encoding"]["x"]["scale"] == strip_chart["encoding"]["x"]["scale"]
+    extents = [chart["encoding"]["y"]["axis"][end] for chart in (minutes_chart, strip_chart) for end in ("minExtent", "maxExtent")]
+    assert len(set(extents)) == 1
+
+
+def test_a_week_that_dwarfs_the_others_is_cut_off_and_says_what_it_holds() -> None:
+    frame = made.incidents(
+        made.incident("a", END - timedelta(days=30), act=minutes(3980)),  # 5 + 15 + 3980 = 4,000
+        *(made.incident(f"b{i}", END - timedelta(days=3 + 7 * i)) for i in range(3)),  # 5 + 15 + 10 = 30 each
+    )
+    drawn = where_the_minutes_go(phase_minutes(frame, START, END), START, END).to_dict()
+    assert drawn["layer"][0]["encoding"]["y"]["scale"]["domain"] == [0, 30]
+    assert [row["says"] for row in drawn["datasets"][drawn["layer"][1]["data"]["name"]]] == ["↑ 4,000"]
+
+
+def test_weeks_start_on_monday_in_the_zone_of_the_workspace() -> None:
+    # Sunday 23:30 in UTC is Monday 00:30 in Lagos.
+    sunday = datetime(2026, 6, 21, 23, 30, tzinfo=UTC)
+    frame = made.incidents(made.incident("a", sunday))
+    assert phase_minutes(frame, START, END)["week"][0] == datetime(2026, 6, 15, tzinfo=UTC)
+    assert phase_minutes(frame, START, END, zone="Africa/Lagos")["week"][0] == datetime(2026, 6, 21, 23, tzinfo=UTC)

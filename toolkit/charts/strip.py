@@ -46,8 +46,13 @@ def strip(events: pl.DataFrame, start: datetime, end: datetime) -> alt.Chart:
     """One lane a service, one shape a kind; trouble is drawn larger and over the releases."""
     services = lane_order(events)
     kinds = list(EVENTS)
+    # What belongs together happens within minutes: each kind has its own height in the lane, or one would hide the other.
+    drawn = events.with_columns(
+        place=pl.col("kind").replace_strict({kind: i for i, kind in enumerate(kinds)}, return_dtype=pl.Int8),
+        level=pl.col("kind").replace_strict({"incident": 0, "release": 1, "hotfix": 1, "rollback": 2}, return_dtype=pl.Int8),
+    )
     return (
-        alt.Chart(events.with_columns(place=pl.col("kind").replace_strict({kind: i for i, kind in enumerate(kinds)}, return_dtype=pl.Int8)))
+        alt.Chart(drawn)
         .mark_point(filled=True, strokeWidth=0)
         .encode(
             x=time_axis("at", start, end),
@@ -58,10 +63,11 @@ def strip(events: pl.DataFrame, start: datetime, end: datetime) -> alt.Chart:
                 scale=alt.Scale(domain=services),
                 axis=alt.Axis(minExtent=LABEL_WIDTH, maxExtent=LABEL_WIDTH, labelLimit=LABEL_WIDTH - 6, grid=True),
             ),
+            yOffset=alt.YOffset("level:N", scale=alt.Scale(domain=[0, 1, 2])),
             color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=[EVENTS[k][2] for k in kinds]), legend=_legend()),
             shape=alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=[EVENTS[k][1] for k in kinds]), legend=_legend()),
-            size=alt.condition("datum.place", alt.value(110), alt.value(28)),
-            opacity=alt.condition("datum.place", alt.value(1), alt.value(0.55)),
+            size=alt.condition("datum.place", alt.value(80), alt.value(24)),
+            opacity=alt.condition("datum.place", alt.value(1), alt.value(0.75)),
             order=alt.Order("place:Q"),
             tooltip=[
                 alt.Tooltip("kind:N", title="Kind"),
@@ -71,7 +77,7 @@ def strip(events: pl.DataFrame, start: datetime, end: datetime) -> alt.Chart:
                 alt.Tooltip("n:Q", title="Number"),
             ],
         )
-        .properties(height=130 + 32 * max(len(services), 1))
+        .properties(height=130 + 40 * max(len(services), 1))
     )
 
 

@@ -39,7 +39,13 @@ class View:
 
     @property
     def version(self) -> str:
+        """Names everything that was put in: equal versions show equal pages."""
         return str(self.meta.get("version", ""))
+
+    @property
+    def zone(self) -> str:
+        """The zone in which weeks start."""
+        return getattr(self.settings, "time_zone", None) or "UTC"
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,9 @@ def narrowed(view: View, scope: Scope) -> View:
             # An incident of several services counts under each of them.
             incidents=facts.incidents.filter(pl.col("services").list.eval(pl.element().is_in(names)).list.any()),
         )
-    if scope.severities:
-        facts = replace(facts, incidents=facts.incidents.filter(pl.col("severity").is_in(list(scope.severities))))
+    severities = scope.severities or tuple(getattr(view.settings, "severities", None) or ())
+    if severities:
+        facts = replace(facts, incidents=facts.incidents.filter(pl.col("severity").is_in(list(severities))))
     return replace(view, facts=facts)
 
 

@@ -12,6 +12,7 @@ __all__ = ["change", "headline", "interval", "minutes", "quantity", "share", "si
 
 DOING = {"detect": "Noticing", "decide": "Deciding", "act": "Acting"}
 LONG_SILENCE = 10
+OUTLIER = 0.1
 
 
 def minutes(value: float | None) -> str:
@@ -56,15 +57,15 @@ def interval(row: dict[str, Any]) -> str:
 
 
 def change(now: dict[str, Any], before: dict[str, Any]) -> str | None:
-    """The difference to the window before, with its sign; None where either is unknown."""
+    """The difference to the window before, with its sign; "0" where it rounds to nothing, None where either is unknown."""
     if now["value"] is None or before["value"] is None:
         return None
     difference = now["value"] - before["value"]
+    size = f"{abs(difference) * 100:.0f} pts" if now["unit"] == "share" else quantity(abs(difference), now["unit"])
+    if size.split()[0] in {"0", "0.0"}:
+        return "0"
     # A plain hyphen: Streamlit reads the direction of the arrow off it.
-    sign = "-" if difference < 0 else "+"
-    if now["unit"] == "share":
-        return f"{sign}{abs(difference) * 100:.0f} points"
-    return f"{sign}{quantity(abs(difference), now['unit'])}"
+    return ("-" if difference < 0 else "+") + size
 
 
 def significant(now: dict[str, Any], before: dict[str, Any]) -> bool:
@@ -81,6 +82,11 @@ def headline(incidents: pl.DataFrame) -> str:
         return "No incident in this window has all three phases, so nothing can be said about where the minutes go."
     phase = max(shares, key=lambda name: shares[name])
     sentence = f"{DOING[phase]} takes {share(shares[phase])} of the minutes from impact to recovery"
+    longest = incidents.filter(pl.all_horizontal(pl.col(*DOING).is_not_null())).sort("whole", "id").tail(1)
+    without = phase_shares(incidents.filter(pl.col("id") != longest["id"].item()))
+    # One endless incident must not speak for all of them.
+    if without and abs(without[phase] - shares[phase]) >= OUTLIER:
+        sentence += f" ({share(without[phase])} without the longest incident)"
     silent = incidents.filter(pl.col("silent_minutes").is_not_null() & ~pl.col("open"))
     late = silent.filter(pl.col("silent_minutes").dt.total_microseconds() > LONG_SILENCE * 60_000_000)
     if len(late):

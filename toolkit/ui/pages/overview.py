@@ -38,7 +38,7 @@ def overview() -> None:
     start, end = scope.period(whole.horizon)
     scoped = narrowed(whole, scope)
     within = pl.col("at").is_between(start, end, closed="left")
-    incidents = scoped.facts.incidents.filter(within & ~pl.col("planned")).collect()
+    incidents = scoped.facts.incidents.filter(within & pl.col("production") & ~pl.col("planned")).collect()
     cards(whole, scope)
     st.markdown(f"##### {headline(incidents)}")
     minutes(incidents, scope, whole)
@@ -66,7 +66,7 @@ def cards(whole: View, scope: Scope) -> None:
 
 def minutes(incidents: pl.DataFrame, scope: Scope, whole: View) -> None:
     start, end = scope.period(whole.horizon)
-    weeks = phase_minutes(incidents, start, end)
+    weeks = phase_minutes(incidents, start, end, zone=whole.zone)
     complete = int(weeks.filter(pl.col("phase") == "detect")["n"].sum())
     st.subheader("Where the minutes go")
     if complete < FEW:
@@ -97,6 +97,7 @@ def table(incidents: pl.DataFrame) -> None:
     st.dataframe(
         shown.head(parts.MOST_ROWS),
         hide_index=True,
+        placeholder="–",
         alt="Incidents in scope, newest first, with the minutes of each phase",
         column_config={
             "at": st.column_config.DatetimeColumn("At, UTC", format="YYYY-MM-DD HH:mm", timezone="UTC"),
