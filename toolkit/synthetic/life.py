@@ -107,6 +107,8 @@ class Life:
         patch = self.patch
         version = f"{2 + number // 40}.{number % 40}.{patch}" if service.semver else f"v{number}" + (f".{patch}" if patch else "")
         key = hashlib.sha256(f"{self.world.seed}/{service.name}/{number}.{patch}".encode()).hexdigest()
+        # In a hurry, not everybody names the branch as agreed.
+        marked = hotfix is not None and rng.random() < 0.75
         files = 1 + int(lognormal(rng, 1.2, 0.6)) if hotfix else 1 + int(lognormal(rng, 7, 1.0))
         return Artifact(
             service=service,
@@ -120,8 +122,8 @@ class Life:
             lines=files * (1 + int(lognormal(rng, 9, 0.9))),
             review=int(lognormal(rng, 6, 0.8)) if hotfix else int(lognormal(rng, 75, 1.0)),
             migration=rng.choices(("none", "reversible", "irreversible"), (0.88, 0.09, 0.03))[0],
-            branch="hotfix/" + self.service.parts[patch % len(service.parts)].replace(" ", "-") if hotfix else "main",
-            labels=("hotfix",) if hotfix and rng.random() < 0.6 else (),
+            branch="hotfix/" + self.service.parts[patch % len(service.parts)].replace(" ", "-") if marked else "main",
+            labels=("hotfix",) if marked and rng.random() < 0.6 else (),
         )
 
     def ship(self, artifact: Artifact, at: datetime, purpose: str, **more: object) -> Rollout:
@@ -191,6 +193,7 @@ class Life:
     def rehearse(self, artifact: Artifact, at: datetime) -> None:
         """The same artifact in staging first; now and then staging breaks, which is no matter for production."""
         start = at - self.minutes(150)
+        artifact.committed = min(artifact.committed, start - timedelta(minutes=20))
         rollout = self.ship(artifact, start, "release", environment="staging", status="staged", strategy="rolling")
         rollout.status = "succeeded"
         if self.rng.random() < 0.02:

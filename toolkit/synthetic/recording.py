@@ -129,7 +129,7 @@ def _incident(outage: Outage, world: World, rng: Random) -> Row:
         "detected_at": _before(end, outage.detected) if rng.random() < 0.95 else None,
         "acknowledged_at": _before(end, outage.acknowledged) if rng.random() < 0.88 else None,
         "decided_at": _before(end, outage.decided) if rng.random() < 0.56 else None,
-        "mitigated_at": recovered if rng.random() < 0.9 else None,
+        "mitigated_at": recovered if rng.random() < 0.93 else None,
         "resolved_at": closed,
     }
     fixed_by = outage.fixed_by.id if outage.fixed_by and _before(end, outage.recovered) and rng.random() < 0.3 else None
@@ -137,10 +137,11 @@ def _incident(outage: Outage, world: World, rng: Random) -> Row:
         part = outage.fixed_by.rollout or outage.fixed_by.switch
         fixed_by = part.id if part else None
     if outage.late and recovered:
-        # Opened after the fact: the ticket knows of nothing before itself.
-        opened = recovered + timedelta(minutes=rng.randrange(4, 40))
-        stamps |= {"started_at": None, "detected_at": opened, "acknowledged_at": None, "decided_at": None}
-        stamps |= {"mitigated_at": None, "resolved_at": _before(end, opened + timedelta(hours=3))}
+        # Opened after the rollback: the ticket knows of nothing before itself.
+        opened = recovered + timedelta(minutes=rng.randrange(3, 35))
+        stamps |= {"started_at": None, "detected_at": _before(end, opened), "acknowledged_at": None, "decided_at": None}
+        checked = opened + timedelta(minutes=rng.randrange(3, 15))
+        stamps |= {"mitigated_at": _before(end, checked), "resolved_at": _before(end, opened + timedelta(hours=3))}
     wrong = rng.random()
     if outage.duplicate_of or outage.planned or outage.late:
         pass

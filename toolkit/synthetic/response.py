@@ -188,7 +188,7 @@ def _work(life: Life, outage: Outage, at: datetime, automatic: bool) -> None:
         elif remedy == "flag":
             done, worked, outage.fixed_by = _switch_off(life, outage, at)
         else:
-            done, worked, outage.fixed_by = at + life.minutes(10, 0.7), turn == 4 or rng.random() < 0.85, None
+            done, worked, outage.fixed_by = at + life.minutes(8, 0.7), turn == 4 or rng.random() < 0.85, None
         outage.remedy = remedy
         outage.recovered = done + life.minutes(2, 0.5)
         if worked:
@@ -203,7 +203,7 @@ def _choose(life: Life, outage: Outage, turn: int) -> str:
     elif turn == 0 and outage.cause.purpose == "hotfix":
         weights = (0.2, 0.6, 0.1, 0.1)
     elif turn == 0 and life.line[-1] is outage.cause:
-        weights = (0.3, 0.29, 0.19, 0.22)
+        weights = (0.28, 0.27, 0.22, 0.23)
     elif turn == 0:
         weights = (0.1, 0.55, 0.15, 0.2)
     else:
@@ -254,10 +254,10 @@ def close(life: Life, outage: Outage) -> None:
     others = [service for service in world.services if service is not life.service and service.since < outage.started]
     if others and rng.random() < 0.08:
         outage.services.append(rng.choice(others))
-    if isinstance(outage.fixed_by, Attempt) and rng.random() < 0.12 and outage.cause is not None:
+    if isinstance(outage.fixed_by, Attempt) and rng.random() < 0.17 and outage.cause is not None:
         # Known only because somebody asked why there was no ticket.
         outage.late = True
-    outage.forgotten = rng.random() < 0.015
+    outage.forgotten = rng.random() < 0.01
     if rng.random() < 0.05:
         twin = small_outage(life, (outage.started + (outage.detected - outage.started) / 2).replace(microsecond=0))
         twin.duplicate_of, twin.title, twin.detected_by = outage, f"Customers report: {outage.title}", "customer"

@@ -50,6 +50,7 @@ ATTEMPTS: dict[str, Any] = {
     "started": TIME,
     "completed": TIME,
     "outcome": pl.String,
+    "worked": pl.Boolean,
     "drill": pl.Boolean,
     "race": pl.Boolean,
     "storm": pl.String,
@@ -124,7 +125,7 @@ def _incident(outage: Outage, end: datetime) -> dict[str, Any]:
 
 
 def _outcome(attempt: Attempt, world: World) -> str:
-    """The attempt's outcome by the published rule, counted by hand over what truly happened."""
+    """The attempt's outcome by the published rule, counted by hand over the true times."""
     end = attempt.completed
     if attempt.drill:
         return "drill"
@@ -134,17 +135,35 @@ def _outcome(attempt: Attempt, world: World) -> str:
         return "pending"
     if attempt.status != "completed":
         return "failed"
-    if not attempt.worked or (attempt.outage and (attempt.outage.recovered is None or attempt.outage.recovered > end + VERIFICATION)):
-        return "ineffective"
+    return "ineffective" if _went_on(attempt) or _did_not_hold(attempt, world) else "succeeded"
+
+
+def _went_on(attempt: Attempt) -> bool:
+    """The incident was not over within the hour, or came back in it."""
+    outage, until = attempt.outage, attempt.completed + VERIFICATION
+    if outage is None:
+        return False
+    if any(attempt.started <= recovered <= until and back <= until for recovered, back in outage.returns):
+        return True
+    ends = [recovered for recovered, _ in outage.returns] + ([outage.recovered] if outage.recovered else [])
+    after = [at for at in ends if at >= attempt.started]
+    return not after or min(after) > until
+
+
+def _did_not_hold(attempt: Attempt, world: World) -> bool:
+    """A further attempt, a new incident, or the undone artifact again, within the hour."""
+    end, until = attempt.completed, attempt.completed + VERIFICATION
     for other in world.attempts:
         same = other.service is attempt.service and other is not attempt and other.mechanism != "revert_commit" and not other.drill
-        if same and attempt.started <= other.started and end <= other.started < end + VERIFICATION:
-            return "ineffective"
+        if same and end <= other.started < until:
+            return True
     for outage in world.outages:
-        new = outage is not attempt.outage and not outage.planned and outage.environment == "production"
-        if new and attempt.service in outage.services and outage.duplicate_of is None and end <= outage.started < end + VERIFICATION:
-            return "ineffective"
-    return "succeeded"
+        new = outage is not attempt.outage and not outage.planned and outage.environment == "production" and outage.duplicate_of is None
+        if new and attempt.service in outage.services and end <= outage.started < until:
+            return True
+    undone = attempt.undoes.artifact if attempt.undoes and attempt.mechanism != "flag" else None
+    again = (rollout for rollout in world.rollouts if rollout.artifact is undone and rollout.environment == "production")
+    return any(end <= rollout.started < until for rollout in again)
 
 
 def _attempt(attempt: Attempt, world: World) -> dict[str, Any]:
@@ -164,6 +183,7 @@ def _attempt(attempt: Attempt, world: World) -> dict[str, Any]:
         "started": attempt.started,
         "completed": _before(attempt.completed, world.end),
         "outcome": _outcome(attempt, world),
+        "worked": attempt.worked,
         "drill": attempt.drill,
         "race": attempt.race,
         "storm": attempt.storm,
