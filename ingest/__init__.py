@@ -1,0 +1,1 @@
+"""From outside systems into the ledger: one file per source, one engine for all."""

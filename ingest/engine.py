@@ -1,0 +1,186 @@
+"""Load files and sync sources: flush by flush, each whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from ingest.catalog import source_named
+from toolkit.errors import DataError, KnowngoodError, UsageError
+from toolkit.records import RECORDS
+from toolkit.store.books import Counts, Load
+from toolkit.store.ledger import Ledger
+from toolkit.store.lock import hold
+from toolkit.store.mapping import Mapping
+from toolkit.store.staging import stage
+
+__all__ = ["RunReport", "load", "sync"]
+
+# Rows a flush: each compares with the whole ledger once, so a flush wants to be large; a killed load repeats at most one.
+FLUSH_ROWS = 250_000
+
+
+class Settings(Protocol):
+    """What is needed of the settings: [sources.NAME] tables by name."""
+
+    @property
+    def sources(self) -> dict[str, dict[str, Any]]: ...
+
+
+class Site(Protocol):
+    """What is needed of a workspace; toolkit.workspace.Workspace has it."""
+
+    @property
+    def root(self) -> Path: ...
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def settings(self) -> Settings: ...
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What one file or stream brought. read = new + changed + unchanged + superseded + quarantined."""
+
+    source: str
+    record: str
+    path: str | None
+    read: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    quarantined: int = 0
+    skipped: bool = False
+    resumed: bool = False
+    seconds: float = 0.0
+    error: str | None = None
+    exit_code: int = 0
+
+
+def load(
+    site: Site,
+    path: Path | str,
+    record: str,
+    mapping: Path | None = None,
+    revised: datetime | None = None,
+    *,
+    source: str | None = None,
+    flush_rows: int = FLUSH_ROWS,
+) -> RunReport:
+    """Load one file as records of one kind. Raises KnowngoodError where the file as a whole cannot be read.
+
+    `revised` is the version of rows that carry none; without it the time of loading is. So among rows that carry no version the load
+    that began last wins, and within one file the row with the greatest content hash.
+    """
+    how = Mapping.read(mapping) if mapping is not None else Mapping()
+    with hold(site.ledger.folder / "sync.lock"):
+        return _load(site.ledger, Path(path), record, how, source or how.source or "files", revised, flush_rows, skip_known=False)
+
+
+def sync(site: Site, names: Sequence[str] = ()) -> list[RunReport]:
+    """Bring in what is new from the sources in knowngood.toml: those named, or all. One source's error does not stop the others."""
+    unknown = [name for name in names if name not in site.settings.sources]
+    if unknown:
+        there = ", ".join(site.settings.sources) or "none; add one under [sources.NAME] in knowngood.toml"
+        raise UsageError(f"No source named {', '.join(unknown)}. There are: {there}.")
+    reports: list[RunReport] = []
+    with hold(site.ledger.folder / "sync.lock"):
+        for name in names or site.settings.sources:
+            reports += _sync_files(site, name)
+    return reports
+
+
+def _sync_files(site: Site, name: str) -> list[RunReport]:
+    """The files of one source. A file that cannot be read does not stop the next."""
+    options = dict(site.settings.sources[name])
+    module = source_named(str(options.pop("kind", "files" if "path" in options else name)))
+    try:
+        files = list(module.read(root=site.root, **options))
+    except KnowngoodError as error:
+        return [RunReport(name, str(options.get("record", "")), None, error=error.message, exit_code=error.exit_code)]
+    except TypeError as error:
+        return [RunReport(name, "", None, error=f"[sources.{name}] {error}", exit_code=UsageError.exit_code)]
+    reports = []
+    for file in files:
+        try:
+            reports.append(_load(site.ledger, file.path, file.record, file.mapping, name, None, FLUSH_ROWS, skip_known=True))
+        except KnowngoodError as error:
+            reports.append(RunReport(name, file.record, str(file.path), error=error.message, exit_code=error.exit_code))
+    return reports
+
+
+def _load(
+    ledger: Ledger,
+    path: Path,
+    record: str,
+    mapping: Mapping,
+    source: str,
+    revised: datetime | None,
+    flush_rows: int,
+    *,
+    skip_known: bool,
+) -> RunReport:
+    """One file, under the sync lock. `skip_known`: a file that is in already, byte for byte and with this mapping, is left alone."""
+    began = time.monotonic()
+    model = _model(record, mapping)
+    if not path.is_file():
+        raise DataError(f"There is no file {path}.")
+    report = RunReport(source, record, str(path))
+    sha256 = _sha256(path)
+    stream = f"{record} {path.resolve()}"
+    how = hashlib.sha256(f"{mapping.digest} {revised}".encode()).hexdigest()
+    known = ledger.cursor(source, stream)
+    same = known is not None and known["sha256"] == sha256 and known["mapping"] == how
+    if same and known is not None and known["complete"] and skip_known:
+        return replace(report, skipped=True, seconds=time.monotonic() - began)
+    resumed = same and known is not None and not known["complete"]
+    now = datetime.now(UTC)
+    stamp = datetime.fromisoformat(known["stamp"]) if resumed and known is not None else now
+    run = ledger.begin_run(source=source, record=record, path=str(path), now=now)
+    try:
+        with stage(
+            path,
+            model,
+            mapping=mapping,
+            source=source,
+            now=stamp,
+            revised=revised,
+            people=ledger.people,
+            scratch=ledger.folder / "staging.duckdb",
+        ) as staged:
+            entry = Load(run, record, source, str(path), sha256, stream, stamp, how, covers=mapping.covers)
+            total = Counts(**known["counts"]) if resumed and known is not None else Counts()
+            done = int(known["done"]) if resumed and known is not None else 0
+            while True:
+                last = min(done + flush_rows, staged.rows) - 1
+                total += ledger.flush(staged, done, last, load=replace(entry, before=total), final=last + 1 >= staged.rows)
+                done = last + 1
+                if done >= staged.rows:
+                    break
+    except BaseException as error:
+        said = error.message if isinstance(error, KnowngoodError) else f"{type(error).__name__}: {error}"
+        ledger.end_run(run, status="failed", error=said, now=datetime.now(UTC))
+        raise
+    ledger.end_run(run, status="ok", error=None, now=datetime.now(UTC))
+    return replace(report, **asdict(total), resumed=resumed, seconds=time.monotonic() - began)
+
+
+def _model(record: str, mapping: Mapping) -> type[BaseModel]:
+    if record not in RECORDS:
+        raise UsageError(f"No record named {record!r}. There are: {', '.join(RECORDS)}.")
+    if mapping.record is not None and mapping.record != record:
+        raise UsageError(f"The mapping is for {mapping.record}, the file is loaded as {record}. Use one of the two for both.")
+    return RECORDS[record]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,230 @@
+"""What sources said: current records and the versions behind them, raw, cursors, coverage, quarantine and runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import polars as pl
+
+from toolkit.errors import Busy, UsageError
+from toolkit.records import RECORDS
+from toolkit.store.books import Counts, Load, add_to_run, write_coverage, write_cursor, write_quarantine, write_raw
+from toolkit.store.connect import connect, literal, quoted, select_list
+from toolkit.store.flush import write_losers, write_rows
+from toolkit.store.lock import hold
+from toolkit.store.migrations import is_current, migrate
+from toolkit.store.people import People, key_at
+from toolkit.store.staging import Staged
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """The ledger file at `path`. It is opened for each read and each flush, and never held in between.
+
+    A read and a flush wait up to `wait` seconds for each other; then Busy names who is inside. `people` says how people are
+    written down; its key lies beside the file unless one is given.
+    """
+
+    def __init__(self, path: Path | str, *, people: Literal["hash", "keep"] = "hash", key: bytes | None = None, wait: float = 10.0) -> None:
+        self.path = Path(path)
+        self.folder = self.path.parent
+        self.wait = wait
+        self._people, self._key = people, key
+        self._prepared = False
+
+    def __repr__(self) -> str:
+        return f"Ledger({str(self.path)!r})"
+
+    @property
+    def people(self) -> People:
+        """How names of people are written down here."""
+        if self._people == "keep":
+            return People("keep")
+        return People("hash", self._key or key_at(self.folder / "people.key"))
+
+    # Reading
+
+    def read(self, table: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """The current rows of a record's table ("deployments", …); all columns, or those named. No ledger yet: no rows."""
+        known = {record.table for record in RECORDS.values()}
+        if table.removesuffix("_versions") not in known:
+            raise UsageError(f"No table named {table!r}. There are: {', '.join(sorted(known))}; each also with _versions.")
+        listed = "*" if columns is None else select_list(columns)
+        return self._frame(f"SELECT {listed} FROM {quoted(table)}")
+
+    def versions(self, table: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """The superseded rows of a record's table."""
+        return self.read(f"{table}_versions", columns)
+
+    def digest(self) -> str:
+        """One hash over all current records; equal for equal content, whatever the order it was loaded in.
+
+        A sum over content hashes (which cover table, key and fields), not XOR: equal rows must not cancel.
+        """
+        sums = []
+        with self.opened() as con:
+            for table in sorted(record.table for record in RECORDS.values()):
+                row = con.execute(f"""
+                    SELECT count(*), coalesce(sum(('0x' || content_hash[1:15])::BIGINT), 0), coalesce(sum(('0x' || content_hash[16:30])::BIGINT), 0)
+                    FROM {quoted(table)}
+                """).fetchall()[0]
+                sums.append([table, *map(int, row)])
+        return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
+
+    def coverage(self) -> pl.DataFrame:
+        """Intervals that were really seen: stream (a record's table), source, start, end, assumed, gap.
+
+        What is assumed (first to last event of a file) is one interval a source, however the files were cut; declared intervals
+        and gaps are joined where they touch.
+        """
+        return self._frame("""
+            WITH assumed AS (
+                SELECT stream, source, min("start") AS "start", max("end") AS "end", true AS assumed, false AS gap
+                FROM coverage WHERE assumed AND NOT gap GROUP BY stream, source
+            ),
+            ordered AS (
+                SELECT *, max("end") OVER (PARTITION BY stream, source, gap ORDER BY "start", "end" ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+                FROM coverage WHERE NOT assumed OR gap
+            ),
+            islands AS (
+                SELECT *, count(*) FILTER (WHERE before IS NULL OR before < "start") OVER (PARTITION BY stream, source, gap ORDER BY "start", "end") AS island
+                FROM ordered
+            ),
+            declared AS (
+                SELECT stream, source, min("start") AS "start", max("end") AS "end", false AS assumed, gap
+                FROM islands GROUP BY stream, source, gap, island
+            )
+            SELECT * FROM assumed UNION ALL SELECT * FROM declared ORDER BY stream, source, "start"
+        """)
+
+    def quarantine(self) -> pl.DataFrame:
+        """Rows that are no records yet, with the reason: record, source, path, place, field, rule, error, raw, seen_at, id."""
+        return self._frame("SELECT * FROM quarantine ORDER BY record, source, path, seen_at, place")
+
+    def runs(self) -> pl.DataFrame:
+        """Every load and sync, newest first, with its counts."""
+        return self._frame("SELECT * FROM runs ORDER BY id DESC")
+
+    def cursor(self, source: str, stream: str) -> dict[str, Any] | None:
+        """Where a source's stream was left off."""
+        with self.opened() as con:
+            found = con.execute("SELECT value FROM cursors WHERE source = ? AND stream = ?", [source, stream]).fetchall()
+        return json.loads(found[0][0]) if found else None
+
+    # Writing
+
+    @contextmanager
+    def opened(self, *, write: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The file, open for the block; made or brought up to date first where needed."""
+        self._prepare()
+        with self._locked(shared=not write), self._connected(read_only=not write) as con:
+            yield con
+
+    @contextmanager
+    def attached(self, con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """The file as the schema `ledger` of another connection, in one transaction that ends with the block."""
+        self._prepare()
+        with self._locked(shared=False):
+            self._patiently(lambda: con.execute(f"ATTACH {literal(self.path)} AS ledger"))
+            try:
+                con.execute("BEGIN")
+                yield
+                con.execute("COMMIT")
+            except BaseException:
+                con.execute("ROLLBACK")
+                raise
+            finally:
+                con.execute("DETACH ledger")
+
+    def begin_run(self, *, source: str, record: str, path: str, now: datetime) -> int:
+        """Note that a run began; runs that were killed are marked so. Returns its number. Hold the sync lock."""
+        with self.opened(write=True) as con:
+            con.execute("UPDATE runs SET status = 'interrupted' WHERE status = 'running'")
+            run = con.execute("SELECT coalesce(max(id), 0) + 1 FROM runs").fetchall()[0][0]
+            con.execute(
+                "INSERT INTO runs (id, source, record, path, started_at, status, read, new, changed, unchanged, superseded, quarantined) "
+                "VALUES (?, ?, ?, ?, ?, 'running', 0, 0, 0, 0, 0, 0)",
+                [run, source, record, path, now],
+            )
+        return int(run)
+
+    def flush(self, staged: Staged, first: int, last: int, *, load: Load, final: bool) -> Counts:
+        """Rows `first` to `last` of what is staged, and all the books about them, in one transaction.
+
+        `final`: the last flush of its load, which also writes what holds for the whole: beaten rows, declared coverage, completion.
+        """
+        con = staged.con
+        with self.attached(con):
+            raw = int(con.execute("SELECT coalesce(max(id), 0) + 1 FROM ledger.raw").fetchall()[0][0])
+            counts = write_rows(con, staged.record, first, last, load.stamp, raw)
+            if final:
+                counts += write_losers(con, staged.record, load.stamp, raw)
+            if first == 0:
+                counts += Counts(read=staged.read, quarantined=write_quarantine(con, load))
+            if counts.new or counts.changed or counts.superseded:
+                write_raw(con, load, raw, first, last)
+            write_coverage(con, staged.record, load, first, last, final=final)
+            total = load.before + counts
+            write_cursor(con, load, total, done=last + 1, complete=final)
+            add_to_run(con, load.run, total)
+        return counts
+
+    def end_run(self, run: int, *, status: str, error: str | None, now: datetime) -> None:
+        """Note how a run ended."""
+        with self.opened(write=True) as con:
+            con.execute("UPDATE runs SET status = ?, error = ?, finished_at = ? WHERE id = ?", [status, error, now, run])
+
+    # Inside
+
+    def _prepare(self) -> None:
+        if self._prepared and self.path.exists():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            with self._locked(shared=True), self._connected(read_only=True) as con:
+                self._prepared = is_current(con)
+        if not self._prepared:
+            with self._locked(shared=False), self._connected(read_only=False) as con:
+                migrate(con)
+            self._prepared = True
+
+    @contextmanager
+    def _locked(self, *, shared: bool) -> Iterator[None]:
+        with hold(self.path.with_suffix(".lock"), shared=shared, wait=self.wait):
+            yield
+
+    @contextmanager
+    def _connected(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        manager = connect(self.path, read_only=read_only)
+        con = self._patiently(manager.__enter__)
+        try:
+            yield con
+        finally:
+            manager.__exit__(None, None, None)
+
+    def _patiently(self, opening: Any) -> Any:
+        """Our lock keeps our own processes apart; a DuckDB shell that has the file open shows only here."""
+        end = time.monotonic() + self.wait
+        while True:
+            try:
+                return opening()
+            except duckdb.IOException as error:
+                if "lock" not in str(error).lower():
+                    raise
+                if time.monotonic() >= end:
+                    said = str(error).split("Conflicting lock is held in", 1)[-1].split(". ")[0].strip()
+                    raise Busy(f"busy: {self.path} is held by {said}. Close it there, then run this again.") from None
+                time.sleep(0.05)
+
+    def _frame(self, query: str) -> pl.DataFrame:
+        with self.opened() as con:
+            return con.sql(query).pl()

@@ -1,0 +1,346 @@
+"""A file on its way into the ledger: read, typed and judged in a table of its own, outside the ledger's transactions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+from pydantic import BaseModel, ValidationError
+
+from toolkit.errors import DataError
+from toolkit.store.columns import Column, columns_of, content_hash, key_of, stored
+from toolkit.store.connect import connect, literal, quoted, select_list
+from toolkit.store.mapping import Mapping
+from toolkit.store.people import PEOPLE, People
+from toolkit.store.plan import Plan, plan
+from toolkit.store.readers import Cells, read_cells
+
+__all__ = ["Problem", "Staged", "judge", "person_of", "same_key", "stage"]
+
+# Rows per round trip to Python: a file in which every row is wrong must not be in memory at once.
+_BATCH = 5_000
+_KEPT_TEXT = 20_000
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a row is not a record: `place` in its file, the field and rule, and what to do, in words."""
+
+    place: str
+    field: str | None
+    rule: str
+    error: str
+    raw: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Tables in `con`: `staged` (the record's columns, content_hash, fine) and `problems`. `losers`: rowids that another row beats."""
+
+    con: duckdb.DuckDBPyConnection
+    record: type[BaseModel]
+    rows: int
+    read: int
+    problems: int
+
+
+@contextmanager
+def stage(
+    path: Path,
+    record: type[BaseModel],
+    *,
+    mapping: Mapping,
+    source: str,
+    now: datetime,
+    revised: datetime | None,
+    people: People,
+    scratch: Path,
+) -> Iterator[Staged]:
+    """Read and judge a file. `now` bounds valid times; `revised` stands in where a row has no revised_at.
+
+    `scratch` is a database file that is removed afterwards; one left by a killed run is overwritten.
+    """
+    for old in (scratch, scratch.with_name(scratch.name + ".wal")):
+        old.unlink(missing_ok=True)
+    try:
+        with connect(scratch) as con:
+            con.execute("SET VARIABLE now = ?", [now])
+            for name, value in people.variables() if people.how == "hash" else ():
+                con.execute(f"SET VARIABLE {name} = ?", [value])
+            yield _staged(con, path, record, mapping, source, now, revised, people)
+    finally:
+        for old in (scratch, scratch.with_name(scratch.name + ".wal")):
+            old.unlink(missing_ok=True)
+
+
+def _staged(
+    con: duckdb.DuckDBPyConnection,
+    path: Path,
+    record: type[BaseModel],
+    mapping: Mapping,
+    source: str,
+    now: datetime,
+    revised: datetime | None,
+    people: People,
+) -> Staged:
+    cells = read_cells(con, path)
+    how = plan(record, cells, mapping, people, path.name)
+    _refuse_naive_columns(con, cells, how, path)
+    con.execute(_judged(record, cells, how, source, revised))
+    con.execute("CREATE TABLE problems (place VARCHAR, field VARCHAR, rule VARCHAR, error VARCHAR, raw VARCHAR, source VARCHAR)")
+    read = con.execute("SELECT count(*) FROM staged").fetchall()[0][0]
+    _judge_again(con, record, how, source, now, revised, people)
+    rejects = _keep_rejects(con, source)
+    _find_losers(con, record)
+    rows = con.execute("SELECT coalesce(max(rowid) + 1, 0) FROM staged").fetchall()[0][0]
+    problems = con.execute("SELECT count(*) FROM problems").fetchall()[0][0]
+    return Staged(con, record, rows, read + rejects, problems)
+
+
+def _refuse_naive_columns(con: duckdb.DuckDBPyConnection, cells: Cells, how: Plan, path: Path) -> None:
+    for field, column in how.naive.items():
+        if con.execute(f"SELECT 1 FROM {cells.table} WHERE {cells.columns[column]} IS NOT NULL LIMIT 1").fetchall():
+            raise DataError(
+                f"{path.name}: the times in column {column!r} ({field}) have no zone. "
+                'Say which zone they are in: zone = "UTC" (or "Europe/London", …) under [times] in a mapping (--map FILE).'
+            )
+
+
+def _judged(record: type[BaseModel], cells: Cells, how: Plan, source: str, revised: datetime | None) -> str:
+    """The table `staged`: every row typed; those that fail a check keep what they said."""
+    fields = columns_of(record)
+    texts = ", ".join(f"{text} AS {quoted(name)}" for name, text in how.texts.items())
+    values = ", ".join(f"{how.values[column.name]} AS {quoted(column.name)}" for column in fields)
+    checks = " AND ".join(_check(column) for column in fields)
+    named = "length(v.source) BETWEEN 1 AND 500 AND lower(v.source) NOT IN ('nan', 'null', 'none')"
+    kept = ", ".join(f"{_kept(column, revised)} AS {quoted(column.name)}" for column in fields)
+    said = ", ".join(f"{literal(column.name)}, {_said(column)}" for column in fields)
+    extra = "" if "revised_at" in {column.name for column in fields} else f", {_instant(revised)} AS revised_at"
+    return f"""
+        CREATE TABLE staged AS
+        WITH texts AS (SELECT {cells.raw} AS raw_, {cells.readable} AS readable_, {texts} FROM {cells.table}),
+        typed AS (SELECT t AS t, coalesce(t.source, {literal(source)}) AS source, {values} FROM texts AS t),
+        judged AS (SELECT v AS v, v.t AS t, v.t.readable_ AND {named} AND {checks} AS fine FROM typed AS v),
+        kept AS (
+            SELECT v.source AS source, {kept}{extra}, fine,
+                CASE WHEN NOT fine THEN t.raw_ END AS raw, CASE WHEN NOT fine AND t.readable_ THEN json_object('source', t.source, {said}) END AS said
+            FROM judged
+        )
+        SELECT *, CASE WHEN fine THEN {content_hash(record)} END AS content_hash FROM kept
+    """
+
+
+def _check(column: Column) -> str:
+    text, value = f"v.t.{quoted(column.name)}", f"v.{quoted(column.name)}"
+    holds = f"coalesce({column.holds(value)}, false)"
+    return holds if column.required else f"({text} IS NULL OR {holds})"
+
+
+def _kept(column: Column, revised: datetime | None) -> str:
+    value = f"v.{quoted(column.name)}"
+    if column.name == "revised_at":
+        return f"coalesce({value}, {_instant(revised)})"
+    if column.kind == "names" and not column.required:
+        return f"nullif({value}, [])"
+    if column.default is not None:
+        default = literal(column.default) if isinstance(column.default, str) else str(column.default)
+        return f"coalesce({value}, {default})"
+    return value
+
+
+def _said(column: Column) -> str:
+    """What a refused row said, for the model to judge: parsed where it could be, its own words where not."""
+    text, value = f"t.{quoted(column.name)}", f"v.{quoted(column.name)}"
+    if column.kind == "time":
+        return f"CASE WHEN {value} IS NOT NULL THEN strftime({value}, '%Y-%m-%dT%H:%M:%S.%fZ') ELSE {text}::VARCHAR END"
+    if column.kind == "names":
+        return f"CASE WHEN {value} IS NOT NULL THEN to_json({value}) WHEN {text} IS NOT NULL THEN to_json({text}) END"
+    return text
+
+
+def _instant(time: datetime | None) -> str:
+    return "NULL::TIMESTAMPTZ" if time is None else f"TIMESTAMPTZ {literal(time.astimezone(UTC).isoformat())}"
+
+
+def _judge_again(
+    con: duckdb.DuckDBPyConnection, record: type[BaseModel], how: Plan, source: str, now: datetime, revised: datetime | None, people: People
+) -> None:
+    """Let the model judge what the checks refused: what it accepts joins `staged`, the rest becomes problems with a reason."""
+    last = -1
+    fetch = "SELECT rowid, raw, said FROM staged WHERE NOT fine AND rowid > ? AND rowid < ? ORDER BY rowid LIMIT ?"
+    end = con.execute("SELECT count(*) FROM staged").fetchall()[0][0]
+    while batch := con.execute(fetch, [last, end, _BATCH]).fetchall():
+        last = batch[-1][0]
+        accepted: list[dict[str, Any]] = []
+        problems: list[Problem] = []
+        for row, raw, said in batch:
+            found = judge(record, json.loads(said) if said else None, raw or "", place=f"row {row + 1}", source=source, now=now)
+            if isinstance(found, Problem):
+                problems.append(_without_people(found, how, people))
+            else:
+                accepted.append(found)
+        _insert_accepted(con, record, accepted, revised)
+        _insert_problems(con, problems)
+
+
+def judge(
+    record: type[BaseModel], said: dict[str, Any] | None, raw: str, *, place: str, source: str, now: datetime
+) -> dict[str, Any] | Problem:
+    """One row through the model: its values by column, or why not."""
+    if said is None:
+        return Problem(
+            place, None, "json", 'This line is not a JSON object. Write one object a line: {"field": …}.', raw[:_KEPT_TEXT], source
+        )
+    named = said.pop("source", None) or source
+    for column in columns_of(record):
+        text = said.get(column.name)
+        if text is None:
+            said.pop(column.name, None)
+        elif column.kind == "time" and re.fullmatch(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?", text):
+            # pydantic would guess seconds or milliseconds by size; a guess is no fact.
+            error = f'{column.name}: {text} is a bare number. Say what it counts: format = "epoch_s" (or epoch_ms) under [times].'
+            return Problem(place, column.name, "bare_number", error, raw[:_KEPT_TEXT], named)
+        elif column.kind == "names" and isinstance(text, str):
+            error = f"{column.name}: {text[:80]!r} is no list. Write a JSON list of strings, or separate the names with ;"
+            return Problem(place, column.name, "list", error, raw[:_KEPT_TEXT], named)
+        elif column.alias:
+            said[column.alias] = said.pop(column.name)
+    if not 1 <= len(named) <= 500 or named.lower() in ("nan", "null", "none"):
+        return Problem(place, "source", "source", f"source: {named[:80]!r} names nothing.", raw[:_KEPT_TEXT], source)
+    try:
+        accepted = record.model_validate(said, context={"now": now})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0]) if first["loc"] else None
+        return Problem(place, field, first["type"], _reason(field, first), raw[:_KEPT_TEXT], named)
+    return {"source": named, **accepted.model_dump()}
+
+
+def _reason(field: str | None, error: Any) -> str:
+    value = error.get("input")
+    if error["type"] == "missing":
+        return f"{field}: every row needs it, and this one has none."
+    if error["type"].startswith("datetime"):
+        return f"{field}: {str(value)[:80]!r} is not a time. Write 2026-03-01T10:00:00Z, or name its format under [times] in a mapping."
+    if error["type"] == "literal_error":
+        return f"{field}: {str(value)[:80]!r} is none of {error['ctx']['expected']}. Map it under [values.{field}] in a mapping."
+    return f"{field}: {error['msg'].removeprefix('Value error, ')}" + (
+        "" if str(value)[:40] in error["msg"] else f" (got {str(value)[:80]!r})"
+    )
+
+
+def _without_people(problem: Problem, how: Plan, people: People) -> Problem:
+    """The problem with pseudonyms where its row names people."""
+    if people.how == "keep":
+        return problem
+    names = "|".join(re.escape(name) for name in {*how.people, *PEOPLE})
+    hidden = re.sub(
+        rf'("(?:{names})"\s*:\s*)("(?:[^"\\]|\\.)*")',
+        lambda match: match[1] + json.dumps(people.pseudonym(_unquoted(match[2]))),
+        problem.raw,
+    )
+    return Problem(problem.place, problem.field, problem.rule, problem.error, hidden, problem.source)
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(text)).strip()
+    except ValueError:
+        return text.strip('"')
+
+
+def _insert_accepted(con: duckdb.DuckDBPyConnection, record: type[BaseModel], rows: list[dict[str, Any]], revised: datetime | None) -> None:
+    if not rows:
+        return
+    names = [name for name in stored(record) if name not in ("seen_at", "content_hash", "raw_ref")]
+    kinds: dict[str, Any] = {"VARCHAR": pl.String, "VARCHAR[]": pl.List(pl.String), "TIMESTAMPTZ": pl.Datetime("us", "UTC")}
+    kinds |= {"BOOLEAN": pl.Boolean, "BIGINT": pl.Int64, "DOUBLE": pl.Float64}
+    types = stored(record)
+    for row in rows:
+        row["revised_at"] = row.get("revised_at") or revised
+        for column in columns_of(record):
+            if column.optional and row[column.name] == []:
+                row[column.name] = None
+    frame = pl.DataFrame([[row[name] for row in rows] for name in names], schema={name: kinds[types[name]] for name in names}, orient="col")
+    con.register("accepted", frame)
+    listed = select_list(names)
+    con.execute(f"INSERT INTO staged BY NAME SELECT {listed}, true AS fine, {content_hash(record)} AS content_hash FROM accepted")
+    con.unregister("accepted")
+
+
+def _insert_problems(con: duckdb.DuckDBPyConnection, problems: list[Problem]) -> None:
+    if not problems:
+        return
+    names = ("place", "field", "rule", "error", "raw", "source")
+    frame = pl.DataFrame({name: [getattr(problem, name) for problem in problems] for name in names}, schema=dict.fromkeys(names, pl.String))
+    con.register("refused", frame)
+    con.execute("INSERT INTO problems SELECT * FROM refused")
+    con.unregister("refused")
+
+
+def _keep_rejects(con: duckdb.DuckDBPyConnection, source: str) -> int:
+    """Lines that are no rows: broken text, too long, the wrong number of cells. Returns how many."""
+    if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors'").fetchall():
+        return 0
+    reasons = {
+        "INVALID ENCODING": "The line is not UTF-8. Save the file as UTF-8 and load it again.",
+        "LINE SIZE OVER MAXIMUM": "The line is longer than 1 MiB. Look for a quote that is never closed, or leave the long column out.",
+        "MISSING COLUMNS": "The line has fewer cells than the first line has columns.",
+        "TOO MANY COLUMNS": "The line has more cells than the first line has columns. Quote cells that hold the separator.",
+        "UNQUOTED VALUE": "A quote is opened and not closed properly. Double the quotes inside a quoted cell.",
+    }
+    found = con.execute(
+        """
+        SELECT "line", any_value(error_type::VARCHAR ORDER BY error_id), any_value(csv_line ORDER BY error_id)
+        FROM (SELECT *, rowid AS error_id FROM reject_errors) GROUP BY "line", byte_position_of_line ORDER BY "line"
+    """.replace("byte_position_of_line", "line_byte_position")
+    ).fetchall()
+    problems = [
+        Problem(f"line {line}", None, kind.lower().replace(" ", "_"), reasons.get(kind, kind), str(text)[:_KEPT_TEXT], source)
+        for line, kind, text in found
+    ]
+    _insert_problems(con, problems)
+    return len(problems)
+
+
+def _find_losers(con: duckdb.DuckDBPyConnection, record: type[BaseModel]) -> None:
+    """Rows beaten by another row of the same file: the greatest (revised_at, content_hash, person) stays, equal ones count once.
+
+    Decided over the whole file, so how it is cut into flushes changes nothing.
+    """
+    con.execute(f"""
+        CREATE TABLE losers AS
+        WITH twice AS (SELECT {select_list(key_of(record))} FROM staged WHERE fine GROUP BY ALL HAVING count(*) > 1),
+        ranked AS (
+            SELECT s.rowid AS row, row_number() OVER (
+                PARTITION BY {select_list(key_of(record), "s")}
+                ORDER BY coalesce(revised_at, getvariable('now')) DESC, content_hash DESC, {person_of(record, "s")} DESC, s.rowid
+            ) AS place
+            FROM staged AS s SEMI JOIN twice ON {same_key(record, "s", "twice")} WHERE fine
+        )
+        SELECT row FROM ranked WHERE place > 1
+    """)
+
+
+def person_of(record: type[BaseModel], table: str) -> str:
+    """SQL for the people a row names: the last resort between versions that say the same at the same time."""
+    named = [f"coalesce({table}.{quoted(name)}, '')" for name in PEOPLE if name in stored(record)]
+    return " || chr(31) || ".join(named) or "''"
+
+
+def same_key(record: type[BaseModel], left: str, right: str) -> str:
+    """SQL that is true where two rows are versions of one thing."""
+    return " AND ".join(
+        # An id is never null, and a plain = joins faster; a sample may watch no deployment.
+        f"{left}.{quoted(name)} {'IS NOT DISTINCT FROM' if name == 'deployment' else '='} {right}.{quoted(name)}"
+        for name in key_of(record)
+    )
