@@ -20,7 +20,7 @@ def row(value: float | None, low: float | None = None, high: float | None = None
 @pytest.fixture
 def view() -> View:
     nothing = pl.LazyFrame()
-    facts = Frames(made.deployments().lazy(), made.rollbacks().lazy(), made.many_incidents().lazy(), nothing, nothing, nothing)
+    facts = Frames(made.deployments().lazy(), made.rollbacks().lazy(), made.many_incidents().lazy(), nothing, nothing, nothing, nothing)
     return View(facts, {"version": "abc", "horizon": made.HORIZON.isoformat()})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,15 @@ VERSIONS = 2
 
 
 def view() -> View | None:
-    """What the workspace last published; None where it published nothing yet.
+    """What the workspace last published; None where nothing was published, or nothing was in it.
 
     The workspace is the folder in KNOWNGOOD_WORKSPACE, else the current one; an error says so when there is none."""
     workspace = Workspace.find(Path(os.environ.get("KNOWNGOOD_WORKSPACE") or Path.cwd()))
     path = warehouse.current(workspace.state)
-    return None if path is None else _read(path, workspace)
+    if path is None:
+        return None
+    whole = replace(_read(path), settings=workspace.settings)
+    return whole if whole.meta.get("horizon") else None
 
 
 def measured(
@@ -45,11 +48,11 @@ def explanation(whole: View, scope: Scope, name: str) -> Any:
 
 
 @st.cache_resource(max_entries=VERSIONS, show_spinner="Reading the warehouse")
-def _read(path: Path, _workspace: Workspace) -> View:
+def _read(path: Path) -> View:
     tables = {table.name: warehouse.read(path, table.name).lazy() for table in fields(Frames)}
-    return View(facts=Frames(**tables), meta=warehouse.meta(path), settings=_workspace.settings)
+    return View(facts=Frames(**tables), meta=warehouse.meta(path))
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={View: lambda whole: whole.version})
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={View: lambda whole: whole.identity})
 def _measured(whole: View, scope: Scope, names: tuple[str, ...], period: tuple[datetime, datetime], every: str | None) -> pl.DataFrame:
     return measure(narrowed(whole, scope), *names, start=period[0], end=period[1], every=every)

@@ -22,6 +22,7 @@ class Frames:
     hotfixes: pl.LazyFrame
     evidence: pl.LazyFrame
     health: pl.LazyFrame
+    owners: pl.LazyFrame
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,13 @@ class View:
 
     @property
     def version(self) -> str:
-        """Names everything that was put in: equal versions show equal pages."""
+        """Names everything that the facts were made of."""
         return str(self.meta.get("version", ""))
+
+    @property
+    def identity(self) -> str:
+        """Equal identities show equal pages: severities and zone are settings that no publish reads."""
+        return f"{self.version} {self.settings!r}"
 
     @property
     def zone(self) -> str:

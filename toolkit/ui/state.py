@@ -47,7 +47,7 @@ def scope_bar(whole: View) -> Scope:
     )
 
 
-@st.cache_data(max_entries=4, show_spinner=False, hash_funcs={View: lambda whole: whole.version})
+@st.cache_data(max_entries=4, show_spinner=False, hash_funcs={View: lambda whole: whole.identity})
 def _names(whole: View) -> tuple[list[str], list[str]]:
     facts = whole.facts
     services = pl.concat(
