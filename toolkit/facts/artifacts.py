@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from toolkit.facts.joins import at_rows
+
 __all__ = ["with_artifacts"]
 
 Row = dict[str, Any]
@@ -53,7 +55,7 @@ def with_artifacts(frame: pl.DataFrame) -> pl.DataFrame:
     offset = (plain["artifact"].max() or 0) + 1
     hard = _by_walk(frame.filter(pl.col("part").is_in(walked.implode())), offset)
     return (
-        plain.join(hard, on="idx", how="left", maintain_order="left")
+        plain.pipe(at_rows, hard)
         .with_columns(
             artifact=pl.when(pl.col("part").is_in(walked.implode())).then("walked").otherwise("artifact"),
             rebuilt=pl.col("rebuilt").fill_null(value=False),

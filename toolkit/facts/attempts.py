@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from toolkit.facts.spans import moments_in
+from toolkit.facts.joins import moments_in
 from toolkit.facts.versions import MUTABLE_TAGS
 
 __all__ = ["CARRIED_WITHIN", "DEPLOY_MECHANISMS", "carriers", "declared_undone", "entering", "merged", "parts_of_attempts"]
@@ -117,7 +117,7 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
     drill_deployments = carried.join(drills, on="rb", how="semi").select("idx").unique()
     returns = drill_returns(deployments, drill_deployments)
     is_part = ((pl.col("kind") == "rollback") & ~pl.col("entered")) | pl.col("idx").is_in(carried["idx"].unique().implode())
-    back = deployments.filter(is_part & pl.col("start").is_not_null() & ~pl.col("idx").is_in(returns.implode()))
+    back = deployments.filter(is_part & ~pl.col("idx").is_in(returns.implode()))
     on_drill = pl.col("idx").is_in(drill_deployments["idx"].implode())
     status = pl.when("successful").then(pl.lit("completed")).when("unsuccessful").then(pl.lit("failed")).otherwise(pl.lit("in_progress"))
     shared = ["what", "row", "id", "source", "part", "stream", "start", "end", "until", "status", "mechanism", "trigger", "reason", "decided_at", "names"]
@@ -169,7 +169,7 @@ def drill_returns(deployments: pl.DataFrame, drills: pl.DataFrame) -> pl.Series:
     """The very next successful deployment after a drill's, where it brings back what the drill removed (idx)."""
     if drills.is_empty():
         return pl.Series("idx", [], pl.Int64)
-    done = deployments.filter("successful").select("idx", "part", "artifact", "was_artifact").sort("idx")
+    done = deployments.lazy().filter("successful").select("idx", "part", "artifact", "was_artifact").collect()
     following = done.with_columns(next=pl.col("idx").shift(-1).over("part"), next_artifact=pl.col("artifact").shift(-1).over("part"))
     back = following.join(drills, on="idx", how="semi").filter(pl.col("next_artifact") == pl.col("was_artifact"))
     return back["next"].alias("idx")

@@ -8,7 +8,7 @@ import polars as pl
 
 from toolkit.facts.incidents import Incidents
 from toolkit.facts.observed import resolve
-from toolkit.facts.spans import moments_in
+from toolkit.facts.joins import moments_in, of_rows
 
 __all__ = ["LEVELS", "causes_declared", "evidence_by_time", "evidence_by_undoing", "likely_hotfixes", "strongest"]
 
@@ -25,17 +25,17 @@ def causes_declared(incidents: Incidents, deployments: pl.DataFrame) -> pl.DataF
     """inc, idx: the suspected deployment, of the incident's environment; not_a_deployment wins."""
     named = incidents.rows.filter(~pl.col("not_a_deployment") & ~pl.col("planned"))
     refs = named.select("inc", "source", where="environment", ref="suspected_deployment").drop_nulls("ref")
-    found = resolve(refs, deployments.filter(~pl.col("entered")).select("source", "source_id", "idx"), "idx").drop_nulls("idx")
-    found = found.join(deployments.select("idx", "environment", "production"), on="idx")
+    shipped = deployments.lazy().filter(~pl.col("entered")).select("source", "source_id", "idx").collect()
+    found = resolve(refs, shipped, "idx").drop_nulls("idx")
+    found = of_rows(found, "idx", deployments, environment="environment", production="production")
     fits = pl.when(pl.col("where").is_null()).then("production").otherwise(pl.col("where") == pl.col("environment"))
     return found.filter(fits).select("inc", "idx")
 
 
 def likely_hotfixes(incidents: Incidents, deployments: pl.DataFrame, attempts: pl.DataFrame) -> pl.DataFrame:
     """inc, part, idx: the last new artifact that came while the incident was open, recovery following within 60 min, no attempt ending later."""
-    new = deployments.filter(
-        ~pl.col("seen") & pl.col("artifact").is_not_null() & pl.col("successful") & (pl.col("kind") != "rollback") & ~pl.col("entered")
-    )
+    fresh = ~pl.col("seen") & pl.col("artifact").is_not_null() & pl.col("successful") & (pl.col("kind") != "rollback") & ~pl.col("entered")
+    new = deployments.lazy().filter(fresh).select("idx", "part", "start", moment="deployed_at").collect()
     spells = incidents.rows.select("inc", "link_time", "recovered_at").drop_nulls().join(incidents.places, on="inc")
     spells = spells.select(
         "inc",
@@ -44,7 +44,7 @@ def likely_hotfixes(incidents: Incidents, deployments: pl.DataFrame, attempts: p
         pl.max_horizontal("link_time", pl.col("recovered_at") - HOTFIX_RECOVERS + _INSTANT).alias("from"),
         until=pl.col("recovered_at") + _INSTANT,
     )
-    pairs = moments_in(new.select("idx", "part", "start", moment="deployed_at"), spells).filter(pl.col("start") >= pl.col("link_time"))
+    pairs = moments_in(new, spells).filter(pl.col("start") >= pl.col("link_time"))
     last = pairs.sort("idx").group_by("inc", "part").agg(pl.col("idx", "moment").last())
     worked = attempts.filter(pl.col("inc").is_not_null() & ~pl.col("status").is_in(["failed", "cancelled", "partial"]))
     later = last.join(worked.select("inc", "part", "completed_at"), on=["inc", "part"]).filter(pl.col("completed_at") > pl.col("moment"))
@@ -72,16 +72,17 @@ def evidence_by_undoing(attempts: pl.DataFrame, parts: pl.DataFrame, deployments
     """Evidence rows from attempts: what they undid, and what an undone rollback had brought back. parts: key, attempt, undoes, also."""
     real = attempts.filter(~pl.col("drill") & ~pl.col("race") & ~pl.col("code_level"))
     undone = parts.select("attempt", "undoes", "also").join(real.select("attempt", "episode", "episode_order", at="started_at"), on="attempt")
-    undone = undone.drop_nulls("undoes").join(deployments.select(undoes="idx", born="deployed_at", artifact="artifact"), on="undoes")
+    undone = of_rows(undone.drop_nulls("undoes"), "undoes", deployments, born="deployed_at", artifact="artifact")
     soon = pl.col("at") - pl.col("born") < UNDONE_SOON
     undone = undone.with_columns(level=pl.when(soon).then(pl.lit("likely")).otherwise(pl.lit("possible")))
     direct = undone.select(idx="undoes", level="level", at="at", rule=pl.lit("derived:undone"), attempt="attempt")
     current = undone.drop_nulls("also").select(idx="also", level="level", at="at", rule=pl.lit("derived:undone_with"), attempt="attempt")
     # V3 → V2 → V1 within one episode: V2, brought back by the first step, failed too; so did the release that first brought it in.
     restored = real.drop_nulls("restores").select("episode", earlier="episode_order", restores="restores")
-    restored = restored.join(deployments.select(restores="idx", artifact="artifact"), on="restores").select("episode", "earlier", "artifact")
+    restored = of_rows(restored, "restores", deployments, artifact="artifact").select("episode", "earlier", "artifact")
     again = undone.join(restored, on=["episode", "artifact"]).filter(pl.col("earlier") < pl.col("episode_order"))
-    successes = deployments.filter(pl.col("artifact").is_in(again["artifact"].unique().implode()) & pl.col("successful") & ~pl.col("entered"))
+    its = pl.col("artifact").is_in(again["artifact"].unique().implode())
+    successes = deployments.lazy().filter(its, "successful", ~pl.col("entered")).select("idx", "artifact", "kind").collect()
     firsts = successes.sort(pl.col("kind") != "release", "idx").unique("artifact", keep="first", maintain_order=True).select("artifact", first="idx")
     again = again.join(firsts, on="artifact").filter(pl.col("first") != pl.col("undoes"))
     origin = again.select(idx="first", level="level", at="at", rule=pl.lit("derived:undone_again"), attempt="attempt")

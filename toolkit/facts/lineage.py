@@ -7,6 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from toolkit.facts.artifacts import with_artifacts
+from toolkit.facts.joins import at_rows
 from toolkit.facts.versions import MUTABLE_TAGS, version_ranks
 
 __all__ = ["FIRST_DAYS", "UNDO_OF_UNSUCCESSFUL", "with_lineage"]
@@ -49,7 +50,7 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
 
 def with_overlaps(frame: pl.DataFrame) -> pl.DataFrame:
     """Adds overlapped (a later-started one was finished first) and counts (successful and not overlapped): only those ever are current."""
-    done = frame.filter("successful").select("idx", "part", "deployed_at", start=pl.col("start").to_physical())
+    done = frame.lazy().filter("successful").select("idx", "part", "deployed_at", start=pl.col("start").to_physical()).collect()
     latest = pl.col("start").cum_max().over("part")
     suspect = done.filter(pl.col("start") < latest)["part"].unique()
     done = done.filter(pl.col("part").is_in(suspect.implode()))
@@ -72,22 +73,31 @@ def _last(idx_where: pl.Expr) -> pl.Expr:
 
 
 def with_current(frame: pl.DataFrame) -> pl.DataFrame:
-    """Adds what ran when each one came (`was`, idx) and which artifacts had been seen, numbered by the start of their first success."""
-    frame = frame.with_columns(part_from=pl.col("idx").min().over("part"))
-    firsts = (
-        frame.lazy()
-        .filter(pl.col("successful") & pl.col("artifact").is_not_null())
-        .group_by("artifact")
-        .agg(first_idx=pl.col("idx").min(), number=pl.col("start").sort_by("idx").first())
-        .sort("number", "first_idx")
-        .with_columns(number=pl.int_range(pl.len()))
-        .collect()
+    """Adds what ran when each one came (`was`, idx), and when each artifact first succeeded (first_start, first_idx): its number."""
+    frame = frame.with_columns(
+        part_from=pl.col("idx").min().over("part"),
+        shared=pl.col("artifact").is_duplicated(),
+        first_start=pl.when("successful").then("start"),
+        first_idx=pl.when("successful").then("idx"),
     )
-    frame = frame.join(firsts, on="artifact", how="left", maintain_order="left")
+    # Most artifacts appear once; only for the others is there anything to look up.
+    shared = frame.lazy().filter("shared").select("idx", "artifact", "first_start", "first_idx").collect()
+    firsts = shared.drop_nulls("artifact").with_columns(
+        pl.col("first_start").drop_nulls().first().over("artifact"), pl.col("first_idx").drop_nulls().first().over("artifact")
+    )
+    told = at_rows(frame.select("idx", "shared"), firsts.select("idx", start_of="first_start", idx_of="first_idx"))
+    frame = frame.with_columns(
+        first_start=pl.when("shared").then(told["start_of"]).otherwise("first_start"),
+        first_idx=pl.when("shared").then(told["idx_of"]).otherwise("first_idx"),
+    ).drop("shared")
     frame = frame.with_columns(was=_last(pl.col("counts")), seen=(pl.col("first_idx") < pl.col("idx")).fill_null(value=False))
     return frame.with_columns(
-        was_artifact=pl.col("artifact").gather(pl.col("was")),
-        was_number=pl.col("number").gather(pl.col("was")),
+        pl.col("artifact").gather(pl.col("was")).alias("was_artifact"),
+        was_start=pl.col("first_start").gather(pl.col("was")),
+        was_idx=pl.col("first_idx").gather(pl.col("was")),
+    ).with_columns(
+        older=(pl.col("first_start") < pl.col("was_start"))
+        | ((pl.col("first_start") == pl.col("was_start")) & (pl.col("first_idx") < pl.col("was_idx")))
     )
 
 
@@ -111,7 +121,7 @@ def with_kind(frame: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("unknown"))
         .when(same)
         .then(pl.lit("redeploy"))
-        .when(pl.col("number") < pl.col("was_number"))
+        .when("older")
         .then(pl.lit("rollback"))
         .otherwise(pl.lit("reapply"))
     )
@@ -149,7 +159,7 @@ def _with_version_order(frame: pl.DataFrame) -> pl.DataFrame:
     asked = frame.filter(~pl.col("seen") & pl.col("was_artifact").is_in(uneven.implode())).select("idx", artifact="was_artifact")
     told = frame.filter(named.is_not_null() & pl.col("artifact").is_in(uneven.implode())).select("idx", "artifact", last_rank="version_rank")
     last = asked.join_asof(told, on="idx", by="artifact", allow_exact_matches=False, check_sortedness=False)
-    frame = frame.join(last.select("idx", "last_rank", asked=pl.lit(value=True)), on="idx", how="left", maintain_order="left")
+    frame = at_rows(frame, last.select("idx", "last_rank", asked=pl.lit(value=True)))
     return frame.with_columns(was_rank=pl.when("asked").then("last_rank").otherwise("was_rank")).drop("asked", "last_rank")
 
 
@@ -162,17 +172,18 @@ def _with_unsuccessful(frame: pl.DataFrame) -> pl.DataFrame:
     in_time = pl.col("start") - pl.col("lost_end") <= UNDO_OF_UNSUCCESSFUL
     frame = frame.with_columns(after_unsuccessful=pl.when(in_time).then("last_lost"))
     # The last one ended too long ago, but an earlier one may have ended later.
-    late = frame.filter(pl.col("after_unsuccessful").is_null() & pl.col("last_lost").is_not_null()).select("idx", "part", "was", "start")
+    missed = pl.col("after_unsuccessful").is_null() & pl.col("last_lost").is_not_null()
+    late = frame.lazy().filter(missed).select("idx", "part", "was", "start").collect()
     if late.is_empty():
         return frame.drop("last_lost", "lost_end", "lost")
-    lost_rows = frame.filter("lost").select("part", "was", lost_idx="idx", end="deployed_at")
+    lost_rows = frame.lazy().filter("lost").select("part", "was", lost_idx="idx", end="deployed_at").collect()
     earlier = (
         late.join(lost_rows, on=["part", "was"], nulls_equal=True)
         .filter((pl.col("lost_idx") < pl.col("idx")) & (pl.col("start") - pl.col("end") <= UNDO_OF_UNSUCCESSFUL))
         .group_by("idx")
         .agg(pl.col("lost_idx").max())
     )
-    frame = frame.join(earlier, on="idx", how="left", maintain_order="left")
+    frame = at_rows(frame, earlier)
     return frame.with_columns(pl.coalesce("after_unsuccessful", "lost_idx").alias("after_unsuccessful")).drop(
         "last_lost", "lost_end", "lost", "lost_idx"
     )
@@ -187,12 +198,13 @@ def with_bring_ins(frame: pl.DataFrame) -> pl.DataFrame:
 
 def with_undone(frame: pl.DataFrame) -> pl.DataFrame:
     """Adds undoes, restores (idx) and undoes_all (idx, in order) to rows of kind rollback."""
-    back = frame.filter(pl.col("kind") == "rollback").select("idx", "artifact", "current", "after_unsuccessful")
-    bring_ins = frame.filter("bring_in").select("idx", "artifact", restores="idx")
+    back = frame.lazy().filter(pl.col("kind") == "rollback").select("idx", "artifact", "current", "after_unsuccessful").collect()
+    back_to = pl.col("artifact").is_in(back["artifact"].unique().implode())
+    bring_ins = frame.lazy().filter("bring_in", back_to).select("idx", "artifact", restores="idx").collect()
     back = back.join_asof(bring_ins, on="idx", by="artifact", allow_exact_matches=False, check_sortedness=False).select(
         "idx", "restores", undoes=pl.coalesce("after_unsuccessful", "current")
     )
-    releases = frame.filter(pl.col("bring_in") & (pl.col("kind") == "release"))["idx"]
+    releases = frame.lazy().filter("bring_in", pl.col("kind") == "release").select("idx").collect()["idx"]
     back = back.with_columns(
         low=releases.search_sorted(back["restores"], side="right"), high=releases.search_sorted(back["idx"], side="left")
     )
@@ -203,19 +215,19 @@ def with_undone(frame: pl.DataFrame) -> pl.DataFrame:
     between = between.select("idx", one=releases.gather(between["between"])) if len(between) else between.select("idx", one="between")
     both = pl.concat([between.cast({"one": pl.Int64}), spans.select("idx", one="undoes").drop_nulls()])
     every = both.unique().sort("idx", "one").group_by("idx", maintain_order=True).agg(undoes_all="one")
-    return frame.join(back.select("idx", "undoes", "restores"), on="idx", how="left", maintain_order="left").join(
-        every, on="idx", how="left", maintain_order="left"
-    )
+    return frame.pipe(at_rows, back.select("idx", "undoes", "restores")).pipe(at_rows, every)
 
 
 def with_spans(frame: pl.DataFrame) -> pl.DataFrame:
     """Adds superseded_by, superseded_at, exposure (on bring-ins) and lead_time."""
-    bring_ins = frame.filter("bring_in").select(
+    bring_ins = frame.lazy().filter("bring_in").select("idx", "part", "deployed_at").collect()
+    followed = pl.col("part") == pl.col("part").shift(-1)
+    bring_ins = bring_ins.select(
         "idx",
-        superseded_by=pl.col("idx").shift(-1).over("part"),
-        superseded_at=pl.col("deployed_at").shift(-1).over("part"),
+        superseded_by=pl.when(followed).then(pl.col("idx").shift(-1)),
+        superseded_at=pl.when(followed).then(pl.col("deployed_at").shift(-1)),
     )
-    frame = frame.join(bring_ins, on="idx", how="left", maintain_order="left")
+    frame = at_rows(frame, bring_ins)
     first = pl.col("idx") == pl.col("idx").filter(pl.col("successful")).min().over("part")
     ships = pl.col("successful") & ~pl.col("kind").is_in(["rollback", "redeploy", "reapply"]) & ~first
     span = pl.col("deployed_at") - pl.col("committed_at")

@@ -9,7 +9,7 @@ import polars as pl
 from toolkit.facts.attempts import DEPLOY_MECHANISMS
 from toolkit.facts.incidents import OPEN_AFTER_LAST_EVENT, Incidents
 from toolkit.facts.observed import resolve
-from toolkit.facts.spans import moments_in
+from toolkit.facts.joins import moments_in, of_rows
 
 __all__ = ["ATTRIBUTION", "attempts_of", "candidates", "flag_offs", "fixes", "named_incidents", "with_episodes", "with_incident", "with_race"]
 
@@ -57,6 +57,8 @@ def fixes(records: pl.DataFrame, targets: pl.DataFrame, key: str) -> pl.DataFram
     """Which records the incidents name as their fix, in the incident's own environment: rec, `key`. targets: source, source_id, key, environment, production."""
     refs = records.filter(~pl.col("planned")).select("source", "rec", ref="fixed_by", where="environment").drop_nulls("ref")
     found = resolve(refs, targets.select("source", "source_id", key), key).drop_nulls(key)
+    if found.is_empty():
+        return found.select("rec", key)
     found = found.join(targets.select(key, "environment", "production"), on=key)
     fits = pl.when(pl.col("where").is_null()).then("production").otherwise(pl.col("where") == pl.col("environment"))
     return found.filter(fits).select("rec", key)
@@ -149,8 +151,7 @@ def with_incident(attempts: pl.DataFrame, named: pl.DataFrame, incidents: Incide
 
 def with_race(attempts: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
     """Adds `race`: automation, without incident or stated reason, took back a successful deployment younger than 10 min."""
-    undone = deployments.select(undoes="idx", undone_at="deployed_at", undone_successful="successful")
-    attempts = attempts.join(undone, on="undoes", how="left", maintain_order="left")
+    attempts = of_rows(attempts, "undoes", deployments, undone_at="deployed_at", undone_successful="successful")
     race = (
         ~pl.col("drill")
         & ~pl.col("code_level")
@@ -186,9 +187,7 @@ def with_episodes(attempts: pl.DataFrame) -> pl.DataFrame:
 def candidates(incidents: Incidents, deployments: pl.DataFrame, attempts: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     """The latest candidate of each incident on each of its partitions: inc, part, idx, distance."""
     links = incidents.rows.select("inc", moment="link_time").drop_nulls().join(incidents.places, on="inc")
-    possible = deployments.filter(
-        (pl.col("kind") != "redeploy") & ~pl.col("entered") & ~pl.col("drill") & pl.col("start").is_not_null()
-    ).select(
+    possible = deployments.lazy().filter(pl.col("kind") != "redeploy", ~pl.col("entered"), ~pl.col("drill")).select(
         "idx",
         "part",
         "deployed_at",
@@ -199,7 +198,7 @@ def candidates(incidents: Incidents, deployments: pl.DataFrame, attempts: pl.Dat
         pl.col("start").alias("from"),
         until=pl.when("unsuccessful").then("deployed_at").otherwise(pl.col("deployed_at") + ATTRIBUTION),
     )
-    pairs = moments_in(links, possible)
+    pairs = moments_in(links, possible.collect())
     # Never one that carries an attempt of this very incident.
     carried = parts.filter(pl.col("what") == "deployment").join(attempts.select("attempt", "inc").drop_nulls(), on="attempt").select("inc", idx="row")
     pairs = pairs.join(carried, on=["inc", "idx"], how="anti")

@@ -62,6 +62,8 @@ def fact_ids(frame: pl.DataFrame) -> pl.DataFrame:
 
 def resolve(refs: pl.DataFrame, targets: pl.DataFrame, key: str) -> pl.DataFrame:
     """refs (source, ref, …) with the `key` of the record they name: of their own source first, else of the first source that has it."""
+    if refs.is_empty() or targets.is_empty():
+        return refs.with_columns(pl.lit(None, targets.schema[key]).alias(key))
     wanted = targets.select("source", "source_id", key).join(refs.select(source_id="ref").unique(), on="source_id", how="semi")
     own = refs.join(wanted.rename({"source_id": "ref"}), on=["source", "ref"], how="left", maintain_order="left")
     first = wanted.sort("source").unique("source_id", keep="first", maintain_order=True).select(ref="source_id", _first=key)

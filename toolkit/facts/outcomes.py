@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from toolkit.facts.incidents import Incidents
-from toolkit.facts.spans import moments_in
+from toolkit.facts.joins import moments_in, of_rows
 
 __all__ = ["VERIFICATION", "with_known_good", "with_outcome", "with_reapplied", "with_storm"]
 
@@ -103,8 +103,9 @@ def _with_broken_hold(attempts: pl.DataFrame, incidents: Incidents, deployments:
     reopened = moments_in(reopened, window.drop("inc", "undoes")).select("holder", why=pl.lit("reopened"))
     anew = incidents.rows.select(other="inc", moment="link_time").drop_nulls().join(incidents.places.rename({"inc": "other"}), on="other")
     anew = moments_in(anew, window.drop("undoes")).filter(pl.col("other").ne_missing(pl.col("inc"))).select("holder", why=pl.lit("a new incident"))
-    back = window.join(deployments.select(undoes="idx", artifact="artifact"), on="undoes").drop_nulls("artifact")
-    runs = deployments.filter(pl.col("successful") & ~pl.col("drill")).select("artifact", "deployed_at", "idx")
+    back = of_rows(window, "undoes", deployments, artifact="artifact").drop_nulls("artifact")
+    again = pl.col("artifact").is_in(back["artifact"].unique().implode())
+    runs = deployments.lazy().filter("successful", ~pl.col("drill"), again).select("artifact", "deployed_at", "idx").collect()
     back = back.join(runs, on="artifact").filter((pl.col("deployed_at") >= pl.col("from")) & (pl.col("deployed_at") < pl.col("until")))
     back = back.filter(pl.col("idx") > pl.col("undoes")).select("holder", why=pl.lit("the undone artifact came back"))
     broken = pl.concat([further, reopened, back, anew]).unique("holder", keep="first", maintain_order=True)
@@ -139,9 +140,10 @@ def with_storm(attempts: pl.DataFrame) -> pl.DataFrame:
 def with_reapplied(attempts: pl.DataFrame, deployments: pl.DataFrame, evidence: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
     """Adds reapplied_at and regretted: the undone artifact came back unchanged, and ran 24 h without a likely failure."""
     undone = attempts.select("attempt", "undoes", "completed_at", "race").drop_nulls("undoes")
-    undone = undone.join(deployments.select(undoes="idx", artifact="artifact"), on="undoes").drop_nulls("artifact")
-    runs = deployments.filter(pl.col("successful") & ~pl.col("drill")).select("artifact", "deployed_at", "superseded_at", back="idx")
-    runs = runs.join(undone.select("artifact").unique(), on="artifact", how="semi")
+    undone = of_rows(undone, "undoes", deployments, artifact="artifact").drop_nulls("artifact")
+    again = pl.col("artifact").is_in(undone["artifact"].unique().implode())
+    runs = deployments.lazy().filter("successful", ~pl.col("drill"), again)
+    runs = runs.select("artifact", "deployed_at", "superseded_at", back="idx").collect()
     back = undone.join(runs, on="artifact").filter(pl.col("deployed_at") > pl.col("completed_at"))
     back = back.sort("deployed_at", "back").unique("attempt", keep="first", maintain_order=True)
     firm = evidence.filter(pl.col("level").is_in(["certain", "likely"])).select(back="idx", failing="at", of="attempt")
@@ -156,10 +158,11 @@ def with_reapplied(attempts: pl.DataFrame, deployments: pl.DataFrame, evidence: 
 def with_known_good(attempts: pl.DataFrame, deployments: pl.DataFrame, evidence: pl.DataFrame) -> pl.DataFrame:
     """Adds to_known_good, judged as of the attempt's start: the restored artifact had run 24 h, or 1 h until superseded, without a likely failure."""
     asked = attempts.select("attempt", "started_at", "restores").drop_nulls("restores")
-    asked = asked.join(deployments.select(restores="idx", artifact="artifact"), on="restores").drop_nulls("artifact")
-    wanted = deployments.join(asked.select("artifact").unique(), on="artifact", how="semi")
-    kinds = deployments.select(superseded_by="idx", by="kind")
-    runs = wanted.filter("bring_in").select("artifact", "deployed_at", "superseded_at", "superseded_by").join(kinds, on="superseded_by", how="left")
+    asked = of_rows(asked, "restores", deployments, artifact="artifact").drop_nulls("artifact")
+    wanted = deployments.lazy().filter(pl.col("artifact").is_in(asked["artifact"].unique().implode()))
+    wanted = wanted.select("idx", "artifact", "bring_in", "deployed_at", "superseded_at", "superseded_by").collect()
+    runs = wanted.filter("bring_in").select("artifact", "deployed_at", "superseded_at", "superseded_by")
+    runs = of_rows(runs, "superseded_by", deployments, by="kind")
     ran = asked.join(runs, on="artifact").filter(pl.col("deployed_at") < pl.col("started_at"))
     exposure = pl.min_horizontal("superseded_at", "started_at") - pl.col("deployed_at")
     normally = (pl.col("superseded_at") <= pl.col("started_at")) & (pl.col("by") != "rollback") & (exposure >= timedelta(hours=1))

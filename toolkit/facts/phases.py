@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from toolkit.facts.evidence import LEVELS
+from toolkit.facts.joins import of_rows
 
 __all__ = ["REPEATS_WITHIN", "with_cause", "with_decision", "with_phases", "with_remedy", "with_repeats"]
 
@@ -20,15 +21,15 @@ def with_cause(incidents: pl.DataFrame, causes: pl.DataFrame, undone: pl.DataFra
 
     causes: inc, idx; undone: inc, idx, level, at (start of the attempt); by_time: inc, idx, level, rule. Over several services: the best level, then the latest.
     """
-    times = deployments.select("idx", "deployed_at", "start", "source_id", "source")
     declared = causes.select("inc", "idx", rank=pl.lit(0), level=pl.lit("certain"), rule=pl.lit("declared"), at=pl.lit(None, pl.Datetime("us", "UTC")))
     acted = undone.select("inc", "idx", rank=pl.lit(1), level="level", rule=pl.lit("derived:undone"), at="at")
-    acted = acted.join(incidents.select("inc", "link_time"), on="inc").join(deployments.select("idx", began="start"), on="idx")
+    acted = of_rows(acted.join(incidents.select("inc", "link_time"), on="inc"), "idx", deployments, began="start")
     # What came after the impact began may have made it worse, but did not cause it.
     acted = acted.filter(pl.col("began") <= pl.col("link_time")).drop("link_time", "began")
     timed = by_time.select("inc", "idx", rank=pl.lit(2), level="level", rule="rule", at=pl.lit(None, pl.Datetime("us", "UTC")))
     every = pl.concat([declared, acted, timed]).join(incidents.filter(~pl.col("not_a_deployment")).select("inc"), on="inc", how="semi")
-    every = every.join(times, on="idx").with_columns(pl.col("level").cast(LEVELS))
+    every = of_rows(every, "idx", deployments, **{name: name for name in ("deployed_at", "start", "source_id", "source")})
+    every = every.with_columns(pl.col("level").cast(LEVELS))
     order = ["inc", "rank", "level", "at", "deployed_at", "start", "source_id", "source"]
     best = every.sort(order, descending=[False, False, False, False, True, True, True, True]).unique("inc", keep="first", maintain_order=True)
     best = best.select("inc", cause_idx="idx", cause_evidence=pl.col("level").cast(pl.String), cause_source="rule")
@@ -55,8 +56,7 @@ def with_decision(incidents: pl.DataFrame, acts: pl.DataFrame, declared: pl.Data
 def with_phases(incidents: pl.DataFrame, deployments: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
     """Adds started_at_source, detect, decide, act, whole, censored_phase, whole_source, recovered_undecided, offender (stamp in the wrong order)."""
     firm = pl.col("cause_evidence").is_in(["certain", "likely"])
-    caused = deployments.select(cause_idx="idx", cause_deployed="deployed_at", cause_started="start")
-    incidents = incidents.join(caused, on="cause_idx", how="left", maintain_order="left")
+    incidents = of_rows(incidents, "cause_idx", deployments, cause_deployed="deployed_at", cause_started="start")
     derived = pl.when(firm & (pl.col("cause_deployed") <= pl.col("link_time"))).then("cause_deployed").when(firm).then("cause_started")
     told = pl.col("started_at").is_not_null()
     incidents = incidents.with_columns(declared_start="started_at").with_columns(

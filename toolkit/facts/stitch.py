@@ -22,6 +22,7 @@ from toolkit.facts.observed import (
     rollbacks_until,
     typed,
 )
+from toolkit.facts.joins import at_rows, of_rows
 
 __all__ = ["facts_of"]
 
@@ -158,11 +159,11 @@ def _attempts(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Parts with their attempt, and attempts."""
     pieces = attempt_pass.merged(attempt_pass.parts_of_attempts(line, rollbacks, switches, carried))
-    back = line.filter((pl.col("kind") == "rollback") & ~pl.col("entered"))
+    back = line.lazy().filter(pl.col("kind") == "rollback", ~pl.col("entered"))
     # Back beyond an unsuccessful one to something older than current: current is blamed too.
-    also = pl.when(pl.col("after_unsuccessful").is_not_null() & (pl.col("number") < pl.col("was_number"))).then("current")
-    moved = back.select(key=pl.format("deployment:{}", "idx"), undoes="undoes", undoes_all="undoes_all", restores="restores", also=also)
-    alone = rollbacks.join(carried.join(back.select("idx"), on="idx", how="semi"), on="rb", how="anti")
+    also = pl.when(pl.col("after_unsuccessful").is_not_null() & pl.col("older")).then("current")
+    moved = back.select(key=pl.format("deployment:{}", "idx"), undoes="undoes", undoes_all="undoes_all", restores="restores", also=also).collect()
+    alone = rollbacks.join(carried.join(back.select("idx").collect(), on="idx", how="semi"), on="rb", how="anti")
     said = attempt_pass.declared_undone(line, alone)
     entered = line.filter("entered").select("rb", "undoes_all", "restores")
     told = said.join(entered, on="rb", how="left").select(
@@ -192,7 +193,9 @@ def _named(
     refs = pieces.select("attempt", "source", ref="names").drop_nulls("ref").join(start, on="attempt", maintain_order="left")
     naming = links.named_incidents(refs, incidents, known).drop_nulls("inc").select("attempt", "inc")
     rows = []
-    for what, frame, key in (("deployment", line.filter(~pl.col("entered")), "idx"), ("rollback", rollbacks, "rb"), ("flag_change", switches, "flag_row")):
+    told = ["idx", "source", "source_id", "environment", "production"]
+    shipped = line.lazy().filter(~pl.col("entered")).select(told).collect()
+    for what, frame, key in (("deployment", shipped, "idx"), ("rollback", rollbacks, "rb"), ("flag_change", switches, "flag_row")):
         fixed = links.fixes(known, frame, key).rename({key: "row"})
         rows.append(fixed.join(pieces.filter(pl.col("what") == what).select("row", "attempt"), on="row").select("rec", "attempt"))
     fixing = pl.concat(rows).join(known.select("rec", "source", ref="source_id"), on="rec").select("attempt", "source", "ref")
@@ -220,7 +223,7 @@ def _with_hotfixes(
     likely = evidence_pass.likely_hotfixes(incidents, line, attempts)
     fresh = ~pl.col("seen") & pl.col("artifact").is_not_null() & (pl.col("kind") != "rollback") & ~pl.col("entered")
     certain = fresh & pl.col("certain_hotfix")
-    releases = line.filter((pl.col("kind") == "release") & pl.col("successful"))
+    releases = line.lazy().filter(pl.col("kind") == "release", "successful").select("idx", "part", "is_patch", "deployed_at").collect()
     gaps = releases.select("idx", "part", "is_patch", gap=pl.col("deployed_at") - pl.col("deployed_at").shift(1).over("part"))
     # The smallest gap with at least a tenth of the gaps at or below it.
     tenth = gaps.drop_nulls("gap").sort("part", "gap").group_by("part", maintain_order=True).agg(
@@ -235,7 +238,8 @@ def _with_hotfixes(
         .when(fresh & pl.col("idx").is_in(quick.implode()))
         .then(pl.lit("possible"))
     )
-    firm = line.filter(pl.col("hotfix").is_in(["certain", "likely"]))
+    wanted = ["idx", "source", "source_id", "environment", "production", "fixes_incident", "start"]
+    firm = line.lazy().filter(pl.col("hotfix").is_in(["certain", "likely"])).select(wanted).collect()
     refs = firm.select("idx", "source", "environment", "production", ref="fixes_incident", moment="start").drop_nulls("ref")
     naming = links.named_incidents(refs, incidents, known).drop_nulls("inc").select("inc", "idx")
     fixed = links.fixes(known, firm, "idx").join(known.select("rec", "source", ref="source_id"), on="rec")
@@ -244,7 +248,7 @@ def _with_hotfixes(
     named = pl.concat([naming, fixed]).unique(maintain_order=True)
     ended = likely.select("inc", "idx").join(firm.select("idx"), on="idx", how="semi")
     of = pl.concat([named, ended]).unique("idx", keep="first", maintain_order=True).select("idx", hotfix_inc="inc")
-    line = line.join(of, on="idx", how="left", maintain_order="left")
+    line = at_rows(line, of)
     both = pl.concat([named.with_columns(named=pl.lit(value=True)), ended.with_columns(named=pl.lit(value=False))])
     return line, both.unique(["inc", "idx"], keep="first", maintain_order=True)
 
@@ -266,7 +270,7 @@ def _phases(
     )
     undone = undone.select("inc", "level", "at", idx="undoes")
     timed = by_time.filter(pl.col("rule") != "declared").select("inc", "idx", "level", "rule")
-    fixes = fixing.join(line.select("idx", "start", "deployed_at", "successful"), on="idx")
+    fixes = of_rows(fixing, "idx", line, start="start", deployed_at="deployed_at", successful="successful")
     acts = pl.concat([real.select("inc", at="started_at"), fixes.select("inc", at="start")])
     worked = real.filter(pl.col("outcome").is_in(["succeeded", "pending"]))
     remedies = {"flag": "flag", "traffic": "traffic", "redeploy": "rollback", "gitops": "rollback", "database": "other"}

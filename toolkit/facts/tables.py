@@ -8,6 +8,7 @@ import polars as pl
 
 from toolkit.facts.evidence import strongest
 from toolkit.facts.links import ATTRIBUTION
+from toolkit.facts.joins import at_rows, of_rows
 
 __all__ = ["finished"]
 
@@ -37,7 +38,7 @@ def finished(
         attempts.select("attempt", by_attempt="id"), on="attempt", how="left"
     )
     evidence_rows = seen.select(
-        deployment=ids.gather(seen["idx"]) if len(seen) else pl.lit(None, pl.String),
+        deployment=ids.gather(seen["idx"]),
         level="level",
         at="at",
         rule="rule",
@@ -58,7 +59,7 @@ def _with_failure(line: pl.DataFrame, evidence: pl.DataFrame) -> pl.DataFrame:
     """Adds failed, failed_source, failed_at, evidence_inc, failed_final, stopped."""
     final = evidence.with_columns(final=pl.when("regretted").then(pl.lit("possible")).otherwise("level"))
     after = strongest(final, "final").select("idx", failed_final="failed")
-    line = line.join(strongest(evidence), on="idx", how="left", maintain_order="left").join(after, on="idx", how="left", maintain_order="left")
+    line = line.pipe(at_rows, strongest(evidence)).pipe(at_rows, after)
     return line.with_columns(stopped=pl.col("unsuccessful") & pl.col("failed").is_null())
 
 
@@ -77,9 +78,9 @@ def _with_recovery(
     linked = linked.join(incidents.select("inc", "recovered_at", "declared_start"), on="inc")
     over = linked.group_by("idx").agg(over=pl.col("recovered_at").max(), incident_started_at=pl.col("declared_start").min())
     return (
-        line.join(first.select("idx", undone_by="id", undone_at="started_at"), on="idx", how="left", maintain_order="left")
-        .join(done, on="idx", how="left", maintain_order="left")
-        .join(over, on="idx", how="left", maintain_order="left")
+        line.pipe(at_rows, first.select("idx", undone_by="id", undone_at="started_at"))
+        .pipe(at_rows, done)
+        .pipe(at_rows, over)
         .with_columns(recovered_at=pl.when(pl.col("failed").is_not_null() | pl.col("undone_by").is_not_null()).then(pl.coalesce("over", "undone_done")))
         .drop("over", "undone_done")
     )
@@ -92,14 +93,13 @@ def _deployments(
     carriers = pieces.filter(pl.col("what") == "deployment").join(attempts.select("attempt", "id"), on="attempt", suffix="_of")
     carriers = carriers.select(idx="row", attempt="id_of")
     names = incidents.select("inc", "id")
-    rows = (
-        line.filter(~pl.col("entered"))
-        .join(carriers, on="idx", how="left", maintain_order="left")
-        .join(names.select(evidence_inc="inc", incident="id"), on="evidence_inc", how="left", maintain_order="left")
-        .join(names.select(hotfix_inc="inc", hotfix_incident="id"), on="hotfix_inc", how="left", maintain_order="left")
-    )
+    incident_ids = names.sort("inc")["id"]
+    rows = at_rows(line, carriers)
+    rows = rows.filter(~pl.col("entered")) if rows["entered"].any() else rows
     rows = rows.with_columns(
-        **{name: ids.gather(rows[name]) if len(ids) else pl.lit(None, pl.String) for name in ("undoes", "restores")},
+        **{name: ids.gather(rows[name]) for name in ("undoes", "restores")},
+        incident=incident_ids.gather(rows["evidence_inc"]),
+        hotfix_incident=incident_ids.gather(rows["hotfix_inc"]),
         undoes_all=_named_lists(rows["undoes_all"], ids),
         hotfix_source=pl.when(pl.col("hotfix") == "certain").then(pl.lit("declared")).when(pl.col("hotfix") == "likely").then(
             pl.lit("derived:ended_an_incident")
@@ -110,10 +110,11 @@ def _deployments(
     )
     wide = deployments.select(*(set(deployments.columns) - set(rows.columns)))
     rows = rows.hstack(wide.select(pl.all().gather(rows["row"]))) if len(rows) else rows.hstack(wide.head(0))
-    rows = pl.concat([rows, timeless.drop("kind")], how="diagonal") if len(timeless) else rows
+    rows = pl.concat([rows, timeless.sort("id").drop("kind")], how="diagonal") if len(timeless) else rows
     flags = ["rebuilt", "overlapped", "drill", "stopped", "matured", "provisional"]
     rows = rows.with_columns(pl.col(flags).fill_null(value=False))
-    return rows.select(_DEPLOYMENT).sort("at", "started_at", "id", nulls_last=True)
+    # In lineage order: by service, environment and time.
+    return rows.select(_DEPLOYMENT)
 
 
 _DEPLOYMENT = [
@@ -135,8 +136,8 @@ def _named_lists(lists: pl.Series, ids: pl.Series) -> pl.Series:
 
 def _rollbacks(attempts: pl.DataFrame, line: pl.DataFrame, incidents: pl.DataFrame) -> pl.DataFrame:
     ids = line["id"]
-    undone = line.select(undoes="idx", bad_from=pl.when("unsuccessful").then("start").otherwise("deployed_at"))
-    rows = attempts.join(undone, on="undoes", how="left", maintain_order="left")
+    rows = of_rows(attempts, "undoes", line, bad_start="start", bad_deployed="deployed_at", bad_unsuccessful="unsuccessful")
+    rows = rows.with_columns(bad_from=pl.when("bad_unsuccessful").then("bad_start").otherwise("bad_deployed"))
     rows = rows.join(incidents.select("inc", incident="id"), on="inc", how="left", maintain_order="left")
     names = attempts.select("attempt", "id")
     on_bad = pl.col("completed_at") - pl.col("bad_from")
@@ -144,7 +145,7 @@ def _rollbacks(attempts: pl.DataFrame, line: pl.DataFrame, incidents: pl.DataFra
         names.select(storm="attempt", storm_id="id"), on="storm", how="left", maintain_order="left"
     )
     rows = rows.with_columns(
-        **{name: ids.gather(rows[name]) if len(ids) else pl.lit(None, pl.String) for name in ("undoes", "restores")},
+        **{name: ids.gather(rows[name]) for name in ("undoes", "restores")},
         undoes_all=_named_lists(rows["undoes_all"], ids),
         episode="episode_id",
         storm="storm_id",
@@ -166,7 +167,7 @@ def _incidents(incidents: pl.DataFrame, line: pl.DataFrame, coverage_start: date
     before = pl.col("link_time") < coverage_start if coverage_start else pl.lit(value=False)
     return (
         incidents.with_columns(
-            cause_deployment=ids.gather(incidents["cause_idx"]) if len(ids) else pl.lit(None, pl.String),
+            cause_deployment=ids.gather(incidents["cause_idx"]),
             before_coverage=before.fill_null(value=False),
             attempts=pl.col("attempts").fill_null([]),
             at="link_time",
@@ -187,15 +188,13 @@ _INCIDENT = [
 
 def _health(line: pl.DataFrame, deployments: pl.DataFrame, timeless: pl.DataFrame, incidents: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame:
     """record, id, rule, text: what contradicts itself or cannot be placed."""
-    own = line.filter(~pl.col("entered"))
-
     def rows(frame: pl.DataFrame, record: str, rule: str, text: str) -> pl.DataFrame:
         return frame.select(record=pl.lit(record), id="id", rule=pl.lit(rule), text=pl.lit(text))
 
     return pl.concat(
         [
-            rows(deployments.filter(pl.col("finished_at") < pl.col("started_at")), "deployment", "negative_span", "finished before it started"),
-            rows(own.filter("negative_lead"), "deployment", "negative_lead_time", "deployed before its change was committed"),
+            rows(deployments.lazy().filter(pl.col("finished_at") < pl.col("started_at")).select("id").collect(), "deployment", "negative_span", "finished before it started"),
+            rows(line.lazy().filter("negative_lead").select("id").collect(), "deployment", "negative_lead_time", "deployed before its change was committed"),
             rows(timeless, "deployment", "no_time", "neither started_at nor finished_at: it is in no lineage"),
             rows(rollbacks.filter(pl.col("completed_at") < pl.col("started_at")), "rollback", "negative_span", "completed before it started"),
             rows(rollbacks.filter(pl.col("start").is_null()), "rollback", "no_time", "no stamp at all: it is no attempt"),

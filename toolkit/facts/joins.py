@@ -1,10 +1,10 @@
-"""Which moments lie in which spans of the same partition: the one range join that the passes share."""
+"""The joins that the passes share: moments in spans of the same partition, and rows by their number."""
 
 from __future__ import annotations
 
 import polars as pl
 
-__all__ = ["moments_in"]
+__all__ = ["at_rows", "moments_in", "of_rows"]
 
 _WIDEST = 2**62
 
@@ -32,6 +32,24 @@ def moments_in(moments: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     right = spans.with_columns(_from=key("from"), _until=key("until")).drop("part", "from", "until")
     pairs = left.lazy().join_where(right.lazy(), pl.col("_at") >= pl.col("_from"), pl.col("_at") < pl.col("_until")).collect()
     return pairs.drop("_at", "_from", "_until")
+
+
+def at_rows(frame: pl.DataFrame, told: pl.DataFrame, on: str = "idx") -> pl.DataFrame:
+    """The frame with the columns of `told`, whose `on` names rows of the frame by number (each at most once); elsewhere null.
+
+    A left join that knows where its rows are: no hashing, and a hundredth of the rows to place.
+    """
+    places = pl.Series(on, [None], dtype=pl.UInt32).new_from_index(0, len(frame))
+    places = places.scatter(told[on].cast(pl.UInt32), pl.int_range(len(told), dtype=pl.UInt32, eager=True)) if len(told) else places
+    columns = told.drop(on)
+    if told.is_empty():
+        return frame.hstack([pl.Series(name, [None], dtype=kind).new_from_index(0, len(frame)) for name, kind in columns.schema.items()])
+    return frame.hstack(columns.select(pl.all().gather(places)))
+
+
+def of_rows(frame: pl.DataFrame, key: str, rows: pl.DataFrame, **columns: str) -> pl.DataFrame:
+    """The frame with columns (new name = name) of those `rows` whose numbers stand in `key`; null where it is null."""
+    return frame.hstack(rows.select(**{name: pl.col(of) for name, of in columns.items()}).select(pl.all().gather(frame[key])))
 
 
 def _micros(value: object) -> int:
