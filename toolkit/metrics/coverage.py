@@ -1,0 +1,41 @@
+"""How much of each period the sources were watching: a week without deployments is 0, a week without data is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from toolkit.metrics.reading import STREAMS, Published
+from toolkit.metrics.scope import Scope, moment
+
+__all__ = ["covered_weeks"]
+
+WEEK = timedelta(days=7)
+
+
+def covered_weeks(w: Published, fact: str, scope: Scope) -> list[tuple[float, bool]]:
+    """Per period the weeks that were covered and whether a gap lies in it. Without any word on coverage: all of the window."""
+    rows = [row for row in w.meta.get("coverage") or [] if row["stream"] in STREAMS[fact]]
+    # The records that the fact is mainly made of bound it; a rarer one (rollbacks, flags) begins when its first row happens to.
+    streams = [stream for stream in STREAMS[fact] if any(row["stream"] == stream and not row.get("gap") for row in rows)]
+    first = min(
+        (moment(row["start"], UTC) for row in rows if streams and row["stream"] == streams[0] and not row.get("gap")), default=scope.start
+    )
+    gaps = _merged([(moment(row["start"], UTC), moment(row["end"], UTC)) for row in rows if row.get("gap")])
+    result = []
+    for begin, finish in zip(scope.bounds, scope.ends, strict=True):
+        since, until = max(begin, scope.start, first), min(finish, scope.end)
+        length = max(until - since, timedelta(0))
+        missing = sum((max(min(stop, until) - max(start, since), timedelta(0)) for start, stop in gaps), timedelta(0))
+        result.append(((length - missing) / WEEK, missing > timedelta(0)))
+    return result
+
+
+def _merged(spans: Sequence[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    merged: list[tuple[datetime, datetime]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged

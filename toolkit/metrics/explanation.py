@@ -1,0 +1,151 @@
+"""Explain a number: its definition, the sum with its figures, the rows that count, and why the others do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+
+from toolkit.metrics.estimates import P90
+from toolkit.metrics.measurement import chosen, measure
+from toolkit.metrics.metric import Count, Duration, Metric, Rate
+from toolkit.metrics.reading import connected, earliest, published, rows_in_scope
+from toolkit.metrics.scope import Scope, scope_of
+
+__all__ = ["Explanation", "explain"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One number, taken apart.
+
+    counted: the rows it is made of, with `sample` (and `open`: the time so far). rows_excluded: the others in scope, with `reason`;
+    excluded: reason and n, in the order in which reasons are tried. inferred: column, n, derived, share: how much of the number rests on
+    times and kinds that were derived. row: as measure() gives it. digest: the version of the published facts.
+    """
+
+    metric: Metric
+    title: str
+    definition: str
+    formula: str
+    start: datetime
+    end: datetime
+    counted: pl.DataFrame
+    excluded: pl.DataFrame
+    rows_excluded: pl.DataFrame
+    inferred: pl.DataFrame
+    row: dict[str, Any]
+    note: str | None
+    digest: str | None
+
+
+def explain(
+    w: Any,
+    name: str,
+    *,
+    window: str | None = None,
+    start: datetime | date | str | None = None,
+    end: datetime | date | str | None = None,
+    service: str | None = None,
+    environment: str | None = None,
+) -> Explanation:
+    """Explains a metric (see measure() for its scope). <name>_p90 explains the 90th percentile."""
+    w = published(w)
+    (metric,), _ = chosen([name], None)
+    when: dict[str, Any] = {"window": window, "start": start, "end": end, "service": service, "environment": environment}
+    whole = window is None and start is None
+    scope = scope_of(w, earliest=earliest(w, {metric.fact}) if whole else None, **when)
+    row = measure(w, name, **when).row(0, named=True)
+    rows = (
+        _rows(w, metric, scope)
+        if connected(w, metric.fact)
+        else pl.DataFrame(schema={"id": pl.String, "at": pl.Datetime("us", "UTC"), "_code": pl.UInt8})
+    )
+    counted = rows.filter(pl.col("_code") == 0).drop("_code")
+    reasons = pl.DataFrame(
+        {"_code": range(1, len(metric.reasons) + 1), "reason": metric.reasons}, schema={"_code": pl.UInt8, "reason": pl.String}
+    )
+    left_out = rows.filter(pl.col("_code") > 0).join(reasons, on="_code", how="left", maintain_order="left")
+    tally = left_out.group_by("_code", "reason").agg(n=pl.len().cast(pl.Int64)).sort("_code").select("reason", "n")
+    return Explanation(
+        metric=metric,
+        title=metric.title,
+        definition=metric.definition,
+        formula=_formula(metric, row, counted),
+        start=scope.start,
+        end=scope.end,
+        counted=counted,
+        excluded=tally,
+        rows_excluded=left_out.drop("_code", "sample", "open", strict=False),
+        inferred=_inferred(metric, counted),
+        row=row,
+        note=row["note"],
+        digest=w.meta.get("version"),
+    )
+
+
+# What a person needs to find a row again.
+SHOWN = {
+    "deployments": ("id", "service", "environment", "version", "kind", "status"),
+    "hotfixes": ("id", "service", "environment", "version", "kind", "status"),
+    "rollbacks": ("id", "service", "environment", "mechanism", "status", "outcome", "incident", "storm"),
+    "incidents": ("id", "title", "severity", "services", "status"),
+}
+
+
+def _rows(w: Any, metric: Metric, scope: Scope) -> pl.DataFrame:
+    sources = {f"{column}_source" for column in metric.inferred}
+    read = metric.columns() | set(SHOWN[metric.fact]) | sources
+    frame = rows_in_scope(w, metric.fact, read, scope)
+    still_open = (
+        [metric.still_open.fill_null(value=False).alias("open")] if metric.still_open is not None and metric.kind is Duration else []
+    )
+    shown = [*SHOWN[metric.fact], "at", *sorted(read - {*SHOWN[metric.fact], "at", "horizon", "open"})]
+    # Counts of hundreds of thousands are explained by their rows too: sorted, so that two explanations can be laid side by side.
+    return frame.select(*shown, metric.value().alias("sample"), *still_open, metric.code().alias("_code")).sort("at", "id").collect()
+
+
+def _inferred(metric: Metric, counted: pl.DataFrame) -> pl.DataFrame:
+    rows = []
+    for column in metric.inferred:
+        source = f"{column}_source"
+        if source in counted.columns:
+            known = counted[source].drop_nulls()
+            derived = int(known.cast(pl.String).str.starts_with("derived").sum() or 0)
+            rows.append({"column": column, "n": len(known), "derived": derived, "share": derived / len(known) if len(known) else None})
+    return pl.DataFrame(rows, schema={"column": pl.String, "n": pl.Int64, "derived": pl.Int64, "share": pl.Float64})
+
+
+def _formula(metric: Metric, row: dict[str, Any], counted: pl.DataFrame) -> str:
+    """The sum with its figures put in."""
+    value, n = row["value"], row["n"] or 0
+    if n == 0 and metric.kind is not Count:
+        return "no rows: unknown"
+    if metric.kind is Rate:
+        return f"{row['k']} of {n} = {100 * row['k'] / n:.1f} %"
+    if metric.kind is Count:
+        return (
+            f"{n} in {n / value:.1f} weeks = {value:.2f} per week"
+            if value
+            else (f"{n} = 0 per week" if value == 0 else f"{n}, but the time is not covered: unknown")
+        )
+    p90 = row["metric"] != metric.name and row["metric"].endswith(P90)
+    rank = -(-n * 9 // 10) if p90 else -(-n // 2)
+    what = "90th percentile" if p90 else "median"
+    if value is None:
+        longest = counted["sample"].max()
+        return (
+            f"{what} of {n}: {row['note'] or 'unknown'}"
+            if longest is None or not row["censored"]
+            else f"{what} of {n}, {row['censored']} still open: > {longest:.1f} {metric.unit}"
+        )
+    if row["censored"]:
+        return f"{what} of {n}, {row['censored']} still open (Kaplan–Meier) = {value:.1f} {metric.unit}"
+    return f"{what} of {n}: the {_nth(rank)} smallest = {value:.1f} {metric.unit}"
+
+
+def _nth(rank: int) -> str:
+    suffix = "th" if 10 <= rank % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
+    return f"{rank}{suffix}"

@@ -1,0 +1,94 @@
+"""Measure: metrics in, one row per metric, group and period out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+
+from toolkit.errors import UsageError
+from toolkit.metrics.estimates import P90, estimated, not_measured
+from toolkit.metrics.metric import METRICS, Duration, Metric
+from toolkit.metrics.reading import connected, earliest, published
+from toolkit.metrics.scope import By, Every, scope_of
+from toolkit.metrics.tally import tally
+
+__all__ = ["GROUPS", "chosen", "measure"]
+
+# In the order of a story: delivered, broken, rolled back, repaired.
+GROUPS = ("dora", "recovery", "rollback", "hotfix")
+
+
+def measure(
+    w: Any,
+    *names: str,
+    group: str | None = None,
+    by: By | None = None,
+    every: Every | None = None,
+    window: str | None = None,
+    start: datetime | date | str | None = None,
+    end: datetime | date | str | None = None,
+    service: str | None = None,
+    environment: str | None = None,
+    definition: str = "knowngood",
+) -> pl.DataFrame:
+    """Measures a workspace.
+
+    names: metrics, or none for all (of a group). by: service, team or class; every: 1w (from Monday) or 1mo, in the workspace's time zone.
+    window: 26w, 90d, 6mo, 1y up to the horizon; or start and end. environment: instead of all production environments.
+
+    Returns metric, group, kind, by (null: total), period (start of it; null: the whole window), value, low, high (95 %), n, k,
+    censored, unit, method, definition, note. Rates lie in [0, 1], durations are minutes, counts are per week. A Duration has two rows:
+    its median and, as <name>_p90, its 90th percentile. value null: unknown; the note says why.
+    """
+    if definition != "knowngood":
+        raise UsageError(f"No definition named {definition!r} here. There is: knowngood.")
+    w = published(w)
+    metrics, wanted = chosen(names, group)
+    facts = {metric.fact for metric in metrics}
+    scope = scope_of(
+        w,
+        earliest=earliest(w, facts) if window is None and start is None else None,
+        by=by,
+        every=every,
+        window=window,
+        start=start,
+        end=end,
+        service=service,
+        environment=environment,
+    )
+    known = {fact: connected(w, fact) for fact in facts}
+    frames: dict[str, pl.LazyFrame] = {}
+    for fact in sorted(facts):
+        of_fact = [metric for metric in metrics if metric.fact == fact]
+        if not known[fact]:
+            frames |= {metric.name: not_measured(metric) for metric in of_fact}
+            continue
+        sums = tally(w, fact, of_fact, scope)
+        frames |= {metric.name: estimated(w, metric, sums, scope) for metric in of_fact}
+    rows = pl.concat([frames[metric.name] for metric in metrics]).collect()
+    return rows if wanted is None else rows.filter(pl.col("metric").is_in(wanted))
+
+
+def chosen(names: Iterable[str], group: str | None) -> tuple[list[Metric], list[str] | None]:
+    """The metrics that are meant, in the order of asking, and the row names to keep (null: all)."""
+    names = list(names)
+    if not names:
+        if group is not None and group not in GROUPS:
+            raise UsageError(f"No group named {group!r}. There are: {', '.join(GROUPS)}.")
+        meant = [metric for metric in METRICS.values() if metric.headline and group in (None, metric.group)]
+        return sorted(meant, key=lambda metric: GROUPS.index(metric.group)), None
+    found: dict[str, Metric] = {}
+    wanted: list[str] = []
+    for name in names:
+        metric = METRICS.get(name) or METRICS.get(name.removesuffix(P90))
+        if metric is None or (name not in METRICS and metric.kind is not Duration):
+            raise UsageError(f"No metric named {name!r}. There are: {', '.join(METRICS)}.")
+        if group is not None and metric.group != group:
+            raise UsageError(f"{name} is in the group {metric.group}, not in {group}.")
+        found[metric.name] = metric
+        # A Duration's name means both of its rows; with the suffix only that one.
+        wanted += [name] if name not in METRICS else [name, *([name + P90] if metric.kind is Duration else [])]
+    return list(found.values()), wanted
