@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from toolkit.facts import facts_of
 from toolkit.records import RECORDS
 from toolkit.synthetic import SAMPLE, History, big, file_name, synthesize, write
 from toolkit.synthetic.dictionary import readme
@@ -273,7 +274,7 @@ def test_a_mistaken_rollback_is_no_failure_and_the_artifact_comes_back(sample: H
     assert mistaken.height >= 5
     back = 0
     for row in mistaken.iter_rows(named=True):
-        undone = deployments.filter(pl.col("source_id") == row["undoes"])
+        undone = deployments.filter(pl.col("source_id") == row["undoes"]).fill_null("none")
         again = deployments.filter(
             pl.col("service") == row["service"], pl.col("vcs_revision") == undone["vcs_revision"][0], pl.col("queued_at") > row["started"]
         )
@@ -294,6 +295,48 @@ def test_it_holds_one_of_everything(sample: History) -> None:
     assert hotfixes["place"].max() >= 2
     assert {"in_progress", "succeeded", "failed", "cancelled", "superseded"} <= set(sample.records["deployment"]["status"])
     assert set(sample.records["owner"]["class"]) == {"critical", "standard", "internal"}
+
+
+# Stitched, the records tell most of the truth, and never all of it
+
+
+@pytest.fixture(scope="module")
+def facts(large: History) -> dict[str, pl.DataFrame]:
+    return facts_of(large.records, horizon=SAMPLE["end"])
+
+
+def attempts_matched(history: History, facts: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Each true attempt beside the stitched one that holds any of its parts."""
+    stitched = facts["rollbacks"].select("parts", found="outcome", stitched_storm="storm").explode("parts", empty_as_null=True)
+    true = history.truth["attempts"].explode("parts", empty_as_null=True).filter(pl.col("mechanism") != "revert_commit")
+    return true.join(stitched, on="parts", how="left").sort("found", nulls_last=True).unique("attempt", keep="first")
+
+
+def test_stitching_finds_the_attempts_and_most_of_their_outcomes(large: History, facts: dict[str, pl.DataFrame]) -> None:
+    matched = attempts_matched(large, facts)
+    assert matched["found"].is_null().mean() < 0.05
+    judged = matched.drop_nulls("found")
+    assert 0.85 < (judged["found"] == judged["outcome"]).mean() < 1
+    drills = judged.filter("drill")
+    assert (drills["found"] == "drill").all()
+    assert judged.drop_nulls("storm")["stitched_storm"].is_not_null().mean() > 0.9
+
+
+def test_stitching_finds_most_failures_and_blames_few_others(large: History, facts: dict[str, pl.DataFrame]) -> None:
+    blamed = facts["deployments"].filter("production", pl.col("failed_final").is_in(["certain", "likely"]))["id"]
+    failed = large.truth["failures"]["deployment"]
+    both = blamed.is_in(failed.implode()).sum()
+    assert 0.8 < both / failed.len() < 1
+    assert 0.8 < both / blamed.len() < 1
+
+
+def test_stitched_minutes_are_near_the_true_ones(large: History, facts: dict[str, pl.DataFrame]) -> None:
+    true = large.truth["incidents"].select(id="incident", true=minutes("recovered", "started"))
+    both = facts["incidents"].filter(~pl.col("planned"), ~pl.col("open"), pl.col("started_at_source") == "declared").join(true, on="id")
+    off = both.select((pl.col("whole").dt.total_microseconds() / MINUTE / pl.col("true")).log().abs())["whole"].drop_nulls()
+    assert both.height > 300
+    assert off.median() < 0.01
+    assert (off > 0.1).mean() < 0.2
 
 
 # Plausible

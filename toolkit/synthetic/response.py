@@ -48,7 +48,7 @@ def go_bad(life: Life, rollout: Rollout) -> None:
     kind = rng.random()
     if kind < 0.13 and rollout.strategy == "canary" and len(life.line) > 1:
         return _abort(life, rollout)
-    if kind > 0.93 and len(life.line) > 1:
+    if kind > 0.95 and len(life.line) > 1:
         # Somebody watched the graphs and took it back before it became a ticket.
         at = rollout.finished + life.minutes(28, 0.7)
         return life.plan(at, lambda at: _quiet(life, at, rollout))
@@ -108,7 +108,7 @@ def roll_back(
     reason: str | None = None,
     trigger: str = "manual",
     steps: int = 1,
-    fails: float = 0.08,
+    fails: float = 0.11,
 ) -> Attempt:
     """Put an older artifact back, decided at `at`. A failed attempt leaves what runs."""
     rng, service = life.rng, life.service
@@ -181,7 +181,7 @@ def _work(life: Life, outage: Outage, at: datetime, automatic: bool) -> None:
             steps = 2 if turn or rng.random() < 0.06 else 1
             attempt = roll_back(life, at, outage, reason=reason, trigger="auto" if by_machine else "manual", steps=steps)
             removed = outage.cause is not None and outage.cause not in life.line
-            attempt.worked = attempt.status == "completed" and rng.random() < (0.91 if removed else 0.08)
+            attempt.worked = attempt.status == "completed" and rng.random() < (0.84 if removed else 0.08)
             done, worked, outage.fixed_by = attempt.completed, attempt.worked, attempt
         elif remedy == "hotfix":
             done, worked, outage.fixed_by = _hotfix(life, outage, at)
@@ -203,7 +203,7 @@ def _choose(life: Life, outage: Outage, turn: int) -> str:
     elif turn == 0 and outage.cause.purpose == "hotfix":
         weights = (0.2, 0.6, 0.1, 0.1)
     elif turn == 0 and life.line[-1] is outage.cause:
-        weights = (0.28, 0.27, 0.22, 0.23)
+        weights = (0.23, 0.26, 0.26, 0.25)
     elif turn == 0:
         weights = (0.1, 0.55, 0.15, 0.2)
     else:
