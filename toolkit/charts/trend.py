@@ -34,8 +34,8 @@ def trend(measured: pl.DataFrame, start: datetime, end: datetime, *, height: int
         alt.Tooltip("n:Q", title="n"),
     ]
     colour = OKABE_ITO["blue"]
-    band = base.mark_errorbar(color=colour, opacity=0.6, thickness=1.5).encode(y=alt.Y("low:Q", title="", axis=axis), y2="high:Q")
-    line = base.mark_line(color=colour, opacity=0.5, strokeWidth=1.5).encode(y=alt.Y("value:Q", title="", axis=axis))
+    band = base.mark_errorbar(color=colour, opacity=0.9, thickness=2).encode(y=alt.Y("low:Q", title="", axis=axis), y2="high:Q")
+    line = base.mark_line(color=colour, opacity=0.8, strokeWidth=2).encode(y=alt.Y("value:Q", title="", axis=axis))
     points = base.mark_point(size=50, color=colour, strokeWidth=1.5).encode(
         y=alt.Y("value:Q", title="", axis=axis),
         fill=alt.condition("datum.few", alt.value("transparent"), alt.value(colour)),

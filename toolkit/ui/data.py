@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from toolkit.metrics import explain, measure
+from toolkit.metrics import Explanation, explain, measure
+from toolkit.metrics.scope import Every
 from toolkit.store import warehouse
 from toolkit.ui.scope import Frames, Scope, View, narrowed
 from toolkit.workspace import Workspace
@@ -35,13 +36,13 @@ def view() -> View | None:
 
 
 def measured(
-    whole: View, scope: Scope, names: tuple[str, ...], period: tuple[datetime, datetime], *, every: str | None = None
+    whole: View, scope: Scope, names: tuple[str, ...], period: tuple[datetime, datetime], *, every: Every | None = None
 ) -> list[dict[str, Any]]:
     """The rows of `measure` for a scope and a period."""
     return _measured(whole, scope, names, period, every).to_dicts()
 
 
-def explanation(whole: View, scope: Scope, name: str) -> Any:
+def explanation(whole: View, scope: Scope, name: str) -> Explanation:
     """How a number came about: its definition, the rows counted, the rows left out and why."""
     start, end = scope.period(whole.horizon)
     return explain(narrowed(whole, scope), name, start=start, end=end)
@@ -54,5 +55,5 @@ def _read(path: Path) -> View:
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs={View: lambda whole: whole.identity})
-def _measured(whole: View, scope: Scope, names: tuple[str, ...], period: tuple[datetime, datetime], every: str | None) -> pl.DataFrame:
+def _measured(whole: View, scope: Scope, names: tuple[str, ...], period: tuple[datetime, datetime], every: Every | None) -> pl.DataFrame:
     return measure(narrowed(whole, scope), *names, start=period[0], end=period[1], every=every)

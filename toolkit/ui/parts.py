@@ -2,57 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 import streamlit as st
 
 from toolkit.charts import trend
+from toolkit.metrics import METRICS, Explanation
 from toolkit.ui import data
 from toolkit.ui.scope import Scope, View
 from toolkit.ui.sentences import change, interval, quantity, significant
 
-__all__ = ["MOST_ROWS", "card", "explained", "footer", "why"]
+__all__ = ["MOST_ROWS", "SAMPLE", "card", "explained", "footer", "sample_notice", "why"]
 
 # A browser table stays quick up to here; the command hands out the rest.
 MOST_ROWS = 1_000
+# The name under which the synthetic history is loaded.
+SAMPLE = "sample"
 
 
-def card(
-    whole: View,
-    scope: Scope,
-    label: str,
-    now: dict[str, Any],
-    before: dict[str, Any],
-    weekly: list[float | None],
-    *,
-    better: Literal["down", "up"],
-) -> None:
-    """One number: value, change against the window before, its course, its interval, and the way to its rows.
+def sample_notice(whole: View) -> None:
+    """Says so where all that is shown was made up."""
+    if list(whole.meta.get("sources") or []) == [SAMPLE]:
+        st.badge("Synthetic sample: these services, incidents and people do not exist", color="orange")
 
-    better: "down" or "up", for the colour of a change that is more than chance."""
+
+def card(whole: View, scope: Scope, label: str, now: dict[str, Any], before: dict[str, Any], weekly: list[dict[str, Any]]) -> None:
+    """One number: value, change against the window before, its course, its interval, and the way to its rows."""
     moved = change(now, before)
-    colour = "off" if moved is None or not significant(now, before) else "inverse" if better == "down" else "normal"
-    with st.container(border=True, height="stretch"):
+    # Only what is more than chance gets a colour.
+    better = METRICS[now["metric"]].better if significant(now, before) else None
+    # A week that the window cuts looks like a crash, or like a boom.
+    course = [row["value"] for row in weekly if row["value"] is not None and "partial" not in (row["note"] or "")]
+    with st.container(border=True, height="stretch", vertical_alignment="distribute"):
         st.metric(
             label,
             quantity(now["value"], now["unit"]),
-            moved if moved is not None else 0,
-            delta_color=colour,  # type: ignore[arg-type]  # one of Streamlit's own words, chosen above
-            delta_arrow="auto" if moved is not None else "off",
-            delta_description="vs before" if moved is not None else "no before",
-            chart_data=[value for value in weekly if value is not None] or None,
+            0 if moved in (None, "0") else moved,
+            delta_color="off" if better is None else "normal" if better == "up" else "inverse",
+            delta_arrow="off" if moved is None else "auto",
+            delta_description="no before" if moved is None else "vs before",
+            chart_data=course or None,
             chart_type="bar" if now["kind"] == "Count" else "line",
         )
         st.caption(interval(now))
         if st.button("How this came about", key=f"why_{now['metric']}", type="tertiary"):
-            why(whole, scope, now["metric"], label)
+            why(whole, scope, now["metric"])
 
 
-def why(whole: View, scope: Scope, metric: str, label: str) -> None:
-    """Open the rows behind a number, beside the page."""
+def why(whole: View, scope: Scope, metric: str) -> None:
+    """Open the rows behind a number, over the page."""
 
-    @st.dialog(label, width="large")
+    @st.dialog(METRICS[metric].title, width="large")
     def opened() -> None:
         explained(whole, scope, metric)
 
@@ -62,37 +63,64 @@ def why(whole: View, scope: Scope, metric: str, label: str) -> None:
 def explained(whole: View, scope: Scope, metric: str) -> None:
     """How a number came about: definition, sum, course, the rows counted and the rows left out with the reason."""
     told = data.explanation(whole, scope, metric)
-    start, end = scope.period(whole.horizon)
     st.markdown(told.definition)
-    if told.formula:
-        st.code(told.formula, language=None, wrap_lines=True)
-    rows = data.measured(whole, scope, (metric,), (start, end), every="1mo" if scope.weeks > 13 else "1w")
-    if sum(row["value"] is not None for row in rows) > 1:
-        st.altair_chart(trend(pl.DataFrame(rows), start, end), alt=f"{metric} over the window, with its interval")
-    counted = told.counted
-    st.markdown(f"**{len(counted):,} rows counted**" + (f", the first {MOST_ROWS:,} shown" if len(counted) > MOST_ROWS else ""))
-    st.dataframe(counted.head(MOST_ROWS), hide_index=True, alt=f"Rows counted for {metric}", height=260)
-    left_out = told.excluded
-    if len(left_out):
-        st.markdown(f"**{left_out['n'].sum():,} rows left out**, each for the first reason that holds")
-        st.dataframe(left_out, hide_index=True, alt=f"Rows left out of {metric}, by reason")
+    st.code(told.formula, language=None, wrap_lines=True)
     if told.note:
         st.caption(told.note)
-    st.caption(f"Warehouse {whole.version[:12]}. The same in a terminal: `knowngood explain {metric}`")
+    rows = data.measured(whole, scope, (metric,), (told.start, told.end), every="1mo" if scope.weeks > 13 else "1w")
+    rows = [row for row in rows if row["metric"] == metric]
+    if sum(row["value"] is not None for row in rows) > 1:
+        st.altair_chart(trend(pl.DataFrame(rows), told.start, told.end), alt=f"{told.title} over the window, with its interval")
+        st.caption("Bars: 95 % interval. Hollow: fewer than five rows. Periods start where the point stands.")
+    counted, left_out, worked_out = st.tabs(
+        [f"{len(told.counted):,} rows counted", f"{len(told.rows_excluded):,} left out", "What was inferred"]
+    )
+    with counted:
+        table(told.counted, f"Rows counted for {told.title}")
+    with left_out:
+        table_of_reasons(told)
+    with worked_out:
+        if len(told.inferred):
+            st.caption("Times and kinds that no source declared, so that a rule had to derive them.")
+            share = st.column_config.NumberColumn("Share", format="percent")
+            st.dataframe(told.inferred, hide_index=True, column_config={"share": share}, alt="Share of derived values by column")
+        else:
+            st.caption("Nothing: this number reads no value that a rule can derive.")
+    st.caption(f"Warehouse {whole.version[:12]}, from {told.start:%-d %B %Y %H:%M} to {told.end:%-d %B %Y %H:%M} UTC")
 
 
-def footer(whole: View, scoped: View) -> None:
-    """What all numbers above rest on: data through, linked share, gaps, version, and whether it is only the sample."""
+def table_of_reasons(told: Explanation) -> None:
+    """Reasons with their numbers, in the order in which they are tried, then the rows."""
+    if not len(told.excluded):
+        st.caption("None.")
+        return
+    st.caption("Each for the first reason that holds.")
+    st.dataframe(told.excluded, hide_index=True, alt=f"Reasons for which rows are left out of {told.title}")
+    reason = ["id", "reason", *(name for name in told.rows_excluded.columns if name not in {"id", "reason"})]
+    table(told.rows_excluded.select(reason), f"Rows left out of {told.title}")
+
+
+def table(rows: pl.DataFrame, alt: str) -> None:
+    """The first rows of a frame, and how many there are when these are not all."""
+    if len(rows) > MOST_ROWS:
+        st.caption(f"The first {MOST_ROWS:,} of {len(rows):,}.")
+    times = {
+        name: st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
+        for name, kind in rows.schema.items()
+        if isinstance(kind, pl.Datetime)
+    }
+    st.dataframe(rows.head(MOST_ROWS), hide_index=True, placeholder="–", column_config=times, height=300, alt=alt)
+
+
+def footer(whole: View, incidents: pl.DataFrame) -> None:
+    """What all numbers above rest on: data through, share of incidents with a known cause, gaps, version."""
     st.divider()
-    known = pl.col("cause_deployment").is_not_null() | pl.col("not_a_deployment")
-    incidents = scoped.facts.incidents.select(known).collect().to_series()
-    linked = f"{incidents.sum()} of {len(incidents)} incidents have a known cause" if len(incidents) else "no incidents"
+    known = incidents.filter(pl.col("cause_deployment").is_not_null() | pl.col("not_a_deployment"))
+    linked = f"{len(known)} of {len(incidents)} incidents linked to a cause" if len(incidents) else "no incidents in scope"
     coverage = pl.DataFrame(whole.meta.get("coverage") or [], infer_schema_length=None)
     gaps = int(coverage["gap"].sum()) if "gap" in coverage.columns else 0
-    st.caption(
-        f"Data through {whole.horizon:%-d %B %Y %H:%M} UTC · {linked} · "
-        f"{gaps or 'no'} gap{'' if gaps == 1 else 's'} · warehouse {whole.version[:12]}"
-    )
+    through = f"Data through {whole.horizon:%-d %B %Y %H:%M} UTC ({whole.meta.get('horizon_source') or 'horizon'})"
+    st.caption(f"{through} · {linked} · {gaps or 'no'} gap{'' if gaps == 1 else 's'} · warehouse {whole.version[:12]}")
     if len(coverage):
         with st.expander("What each source covers"):
             st.dataframe(coverage, hide_index=True, alt="Coverage of each stream, with its gaps")

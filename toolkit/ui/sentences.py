@@ -44,11 +44,13 @@ def quantity(value: float | None, unit: str | None) -> str:
 
 
 def interval(row: dict[str, Any]) -> str:
-    """The interval and what stands behind it: `6–14 min, n 31`; says so where there is no interval."""
+    """The interval and what stands behind it: `6–14 min, n 31`; says so where there is none. A count is no estimate."""
     low, high, unit = row["low"], row["high"], row["unit"]
     behind = f"{row['k']:,.0f} of {row['n']:,.0f}" if row["kind"] == "Rate" and row["k"] is not None else f"n {row['n'] or 0:,.0f}"
     if row["censored"]:
         behind += f", {row['censored']:,.0f} open"
+    if row["kind"] == "Count" and low is None:
+        return behind
     if low is None and high is None:
         return f"no interval, {behind}"
     if high is None:

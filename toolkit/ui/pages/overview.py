@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import polars as pl
 import streamlit as st
 
@@ -14,14 +12,13 @@ from toolkit.ui.scope import Scope, View, emptied_by, narrowed, rows_in
 from toolkit.ui.sentences import headline
 from toolkit.ui.state import scope_bar
 
-# Metric, label, which way is better.
-CARDS: dict[str, tuple[str, Literal["down", "up"]]] = {
-    "time_to_detect": ("Detect", "down"),
-    "time_to_decide": ("Decide", "down"),
-    "time_to_act": ("Act", "down"),
-    "rollback_success_rate": ("Rollback success", "up"),
-    "change_failure_rate": ("Change failure", "down"),
-    "deployment_frequency": ("Deployments a week", "up"),
+CARDS = {
+    "time_to_detect": "Detect",
+    "time_to_decide": "Decide",
+    "time_to_act": "Act",
+    "rollback_success_rate": "Rollback success",
+    "change_failure_rate": "Change failure",
+    "deployment_frequency": "Deployments a week",
 }
 PHASES_MINUTES = {phase: pl.col(phase).dt.total_microseconds() / 60e6 for phase in ("detect", "decide", "act", "whole")}
 
@@ -31,6 +28,7 @@ def overview() -> None:
     if whole is None:
         return
     st.title("Overview")
+    parts.sample_notice(whole)
     scope = scope_bar(whole)
     if not rows_in(whole, scope):
         nothing_in(whole, scope)
@@ -50,7 +48,7 @@ def overview() -> None:
     st.subheader("Deployments and trouble")
     st.altair_chart(strip(events, start, end), alt="Releases, hotfixes, rollbacks and incidents of each service along the window")
     table(incidents)
-    parts.footer(whole, scoped)
+    parts.footer(whole, incidents)
 
 
 def cards(whole: View, scope: Scope) -> None:
@@ -59,9 +57,8 @@ def cards(whole: View, scope: Scope) -> None:
     before = {row["metric"]: row for row in data.measured(whole, scope, names, scope.before(whole.horizon))}
     weekly = data.measured(whole, scope, names, scope.period(whole.horizon), every="1w")
     with st.grid(len(CARDS), min_column_width=170, gap="small"):
-        for name, (label, better) in CARDS.items():
-            course = [row["value"] for row in weekly if row["metric"] == name]
-            parts.card(whole, scope, label, now[name], before[name], course, better=better)
+        for name, label in CARDS.items():
+            parts.card(whole, scope, label, now[name], before[name], [row for row in weekly if row["metric"] == name])
 
 
 def minutes(incidents: pl.DataFrame, scope: Scope, whole: View) -> None:
@@ -113,7 +110,7 @@ def table(incidents: pl.DataFrame) -> None:
 def nothing_in(whole: View, scope: Scope) -> None:
     guilty = emptied_by(whole, scope)
     st.info("Widen " + ", or ".join(guilty) + "." if guilty else "Take several of the filters off.", title="Nothing in this scope")
-    parts.footer(whole, whole)
+    parts.footer(whole, whole.facts.incidents.filter(pl.col("production")).collect())
 
 
 overview()
