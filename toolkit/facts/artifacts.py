@@ -66,11 +66,11 @@ def with_artifacts(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _by_text(frame: pl.DataFrame) -> pl.DataFrame:
     name = pl.coalesce("artifact_digest", "fixed_version", "vcs_revision")
-    code = name.cast(pl.Categorical).to_physical().cast(pl.Int64)
+    code = name.rank("dense").cast(pl.Int64)
     if frame["config_revision"].null_count() == len(frame):
         codes = frame.select("part", code=code)
     else:
-        config = pl.col("config_revision").cast(pl.Categorical).to_physical().cast(pl.Int64).fill_null(-1)
+        config = pl.col("config_revision").rank("dense").cast(pl.Int64).fill_null(-1)
         codes = frame.select("part", code=pl.when(code.is_not_null()).then(pl.struct(code, config).rank("dense").cast(pl.Int64)))
     width = int(codes["code"].max() or 0) + 1  # type: ignore[call-overload]
     return frame.with_columns(codes.select(artifact=pl.col("part") * width + pl.col("code")))

@@ -85,11 +85,11 @@ def with_current(frame: pl.DataFrame) -> pl.DataFrame:
     firsts = shared.drop_nulls("artifact").with_columns(
         pl.col("first_start").drop_nulls().first().over("artifact"), pl.col("first_idx").drop_nulls().first().over("artifact")
     )
-    told = at_rows(frame.select("idx", "shared"), firsts.select("idx", start_of="first_start", idx_of="first_idx"))
+    told = at_rows(frame.select("idx"), firsts.select("idx", start_of="first_start", idx_of="first_idx"))
     frame = frame.with_columns(
         first_start=pl.when("shared").then(told["start_of"]).otherwise("first_start"),
         first_idx=pl.when("shared").then(told["idx_of"]).otherwise("first_idx"),
-    ).drop("shared")
+    )
     frame = frame.with_columns(was=_last(pl.col("counts")), seen=(pl.col("first_idx") < pl.col("idx")).fill_null(value=False))
     return frame.with_columns(
         pl.col("artifact").gather(pl.col("was")).alias("was_artifact"),
@@ -146,7 +146,7 @@ def _with_version_order(frame: pl.DataFrame) -> pl.DataFrame:
     # Where every row of an artifact carries one and the same version, the current row's version is it.
     uneven = (
         frame.lazy()
-        .filter(pl.col("artifact").is_not_null() & pl.col("artifact_digest").is_not_null())
+        .filter("shared", pl.col("artifact").is_not_null(), pl.col("artifact_digest").is_not_null())
         .group_by("artifact")
         .agg(uneven=(named.min() != named.max()) | (named.null_count() > 0) & (named.count() > 0))
         .filter("uneven")

@@ -224,6 +224,7 @@ def _with_hotfixes(
     fresh = ~pl.col("seen") & pl.col("artifact").is_not_null() & (pl.col("kind") != "rollback") & ~pl.col("entered")
     certain = fresh & pl.col("certain_hotfix")
     releases = line.lazy().filter(pl.col("kind") == "release", "successful").select("idx", "part", "is_patch", "deployed_at").collect()
+    releases = releases.filter(pl.col("part").is_in(releases.filter("is_patch")["part"].unique().implode()))
     gaps = releases.select("idx", "part", "is_patch", gap=pl.col("deployed_at") - pl.col("deployed_at").shift(1).over("part"))
     # The smallest gap with at least a tenth of the gaps at or below it.
     tenth = gaps.drop_nulls("gap").sort("part", "gap").group_by("part", maintain_order=True).agg(
