@@ -31,12 +31,12 @@ ATTEMPTS = 5
 
 
 def publish(workspace: Workspace, *, force: bool = False) -> str:
-    """Stitches what the ledger holds and publishes it. Returns the warehouse's version; if that is the current one already, nothing is written.
+    """Stitches what the ledger holds and publishes it. Returns the warehouse's version; a version that is current already is not written again.
 
     Raises Busy when somebody else holds the ledger for more than 10 s.
     """
     digest, records, coverage = _snapshot(workspace.ledger)
-    settings = workspace.settings.stitching()
+    settings = workspace.settings.model_dump(mode="json", include={"production", "horizon"})
     version = version_of(digest, settings)
     path = warehouse.current(workspace.state)
     if not force and path is not None and path.exists() and warehouse.meta(path).get("version") == version:
@@ -60,7 +60,7 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
         "ledger_digest": digest,
         "code_version": code_version(),
     }
-    warehouse.write(workspace.state, version, {**tables, "owners": records["owner"]}, meta)
+    warehouse.write(workspace.state, version, {**tables, "owners": records["owner"].rename({"service_class": "class"})}, meta)
     return version
 
 
@@ -78,16 +78,16 @@ def _snapshot(ledger: Ledger) -> tuple[str, dict[str, pl.DataFrame], pl.DataFram
 
 def _columns(record: str) -> list[str]:
     unread = {"revised_at", "observed_at", "evidence", "confidence", "inferred_by", "artifact_purl", "queued_at"}
-    return ["source", *(about.alias or name for name, about in RECORDS[record].model_fields.items() if name not in unread)]
+    return ["source", *(name for name in RECORDS[record].model_fields if name not in unread)]
 
 
 def horizon_of(records: dict[str, pl.DataFrame], coverage: pl.DataFrame, setting: datetime | None) -> tuple[datetime | None, str]:
-    """The moment up to which things are known, and where it comes from: setting, coverage (the earliest declared end), or the latest event."""
+    """The moment up to which things are known, and where that comes from: the setting, the earliest declared end of coverage, the latest event."""
     if setting is not None:
         return setting, "setting"
     streams = [RECORDS[name].table for name in STITCHED]
-    ends = coverage.filter(pl.col("stream").is_in(streams) & ~pl.col("assumed") & ~pl.col("gap")).group_by("stream").agg(pl.col("end").max())
-    first_end = ends["end"].min()
+    declared = coverage.filter(pl.col("stream").is_in(streams), ~pl.col("assumed"), ~pl.col("gap"))
+    first_end = declared.group_by("stream").agg(pl.col("end").max())["end"].min()
     if isinstance(first_end, datetime):
         return first_end, "coverage"
     last = max(_moments(records), default=None)

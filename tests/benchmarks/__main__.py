@@ -22,7 +22,18 @@ from pathlib import Path
 from typing import Any
 
 # What the facts read of a deployment: reading these from Parquet is the floor that no stitching can go under.
-FLOOR = ["source_id", "service", "environment", "version", "artifact_digest", "vcs_revision", "status", "started_at", "finished_at", "committed_at"]
+FLOOR = [
+    "source_id",
+    "service",
+    "environment",
+    "version",
+    "artifact_digest",
+    "vcs_revision",
+    "status",
+    "started_at",
+    "finished_at",
+    "committed_at",
+]
 GROUPS = ("dora", "recovery", "rollback", "hotfix")
 TARGETS = {1_000_000: {"load": 20.0, "publish + metrics": 3.0}}
 LIMIT = 1.5  # GiB
@@ -50,7 +61,7 @@ def load(folder: Path, n: int) -> dict[str, Any]:
     workspace = Workspace.init(folder / "workspace")
     read = 0
     for name in ("deployment", "incident"):
-        report = load_file(workspace.ledger, folder / f"{name}.parquet", name)
+        report = load_file(workspace, folder / f"{name}.parquet", name)
         read += report.read
     return {"rows": read}
 
@@ -84,7 +95,6 @@ def _child(stage: str, folder: Path, n: int, answer: Any) -> None:
     import duckdb  # noqa: F401
     import polars  # noqa: F401
 
-    import ingest.engine
     import toolkit.metrics
     import toolkit.publish  # noqa: F401
 

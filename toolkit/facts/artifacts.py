@@ -52,7 +52,7 @@ def with_artifacts(frame: pl.DataFrame) -> pl.DataFrame:
     plain = _by_text(frame)
     if walked.is_empty():
         return plain.with_columns(rebuilt=pl.lit(value=False))
-    offset = (plain["artifact"].max() or 0) + 1
+    offset = _highest(plain["artifact"]) + 1
     hard = _by_walk(frame.filter(pl.col("part").is_in(walked.implode())), offset)
     return (
         plain.pipe(at_rows, hard)
@@ -72,8 +72,12 @@ def _by_text(frame: pl.DataFrame) -> pl.DataFrame:
     else:
         config = pl.col("config_revision").rank("dense").cast(pl.Int64).fill_null(-1)
         codes = frame.select("part", code=pl.when(code.is_not_null()).then(pl.struct(code, config).rank("dense").cast(pl.Int64)))
-    width = int(codes["code"].max() or 0) + 1  # type: ignore[call-overload]
+    width = _highest(codes["code"]) + 1
     return frame.with_columns(codes.select(artifact=pl.col("part") * width + pl.col("code")))
+
+
+def _highest(numbers: pl.Series) -> int:
+    return int(numbers.cast(pl.Int64).fill_null(0).to_frame().select(pl.all().max()).item() or 0)
 
 
 def _by_walk(frame: pl.DataFrame, offset: int) -> pl.DataFrame:

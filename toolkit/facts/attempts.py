@@ -40,19 +40,34 @@ def carriers(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame
     near = near.select("idx", "part", "kind", "artifact_digest", "fixed_version", d_start="start", d_until=_until("deployed_at", "start"))
     later = moments_in(
         near.with_columns(moment="d_start"),
-        asked.rename({"r_start": "from"}).with_columns(
-            r_start="from", until=pl.max_horizontal("r_until", pl.col("from") + CARRIED_WITHIN)
-        ),
+        asked.rename({"r_start": "from"}).with_columns(r_start="from", until=pl.max_horizontal("r_until", pl.col("from") + CARRIED_WITHIN)),
     )
     earlier = moments_in(
         asked.with_columns(moment="r_start"),
         near.with_columns(pl.col("d_start").alias("from"), until="d_until"),
     )
-    columns = ["idx", "rb", "drill", "kind", "artifact_digest", "fixed_version", "to_digest", "to_version", "d_start", "d_until", "r_start", "r_until"]
+    columns = [
+        "idx",
+        "rb",
+        "drill",
+        "kind",
+        "artifact_digest",
+        "fixed_version",
+        "to_digest",
+        "to_version",
+        "d_start",
+        "d_until",
+        "r_start",
+        "r_until",
+    ]
     pairs = pl.concat([later.select(columns), earlier.select(columns)]).unique(["idx", "rb"])
     overlap = (pl.col("d_start") < pl.col("r_until")) & (pl.col("r_start") < pl.col("d_until"))
     both_digests = pl.col("to_digest").is_not_null() & pl.col("artifact_digest").is_not_null()
-    ships = pl.when(both_digests).then(pl.col("to_digest") == pl.col("artifact_digest")).otherwise(pl.col("to_version") == pl.col("fixed_version"))
+    ships = (
+        pl.when(both_digests)
+        .then(pl.col("to_digest") == pl.col("artifact_digest"))
+        .otherwise(pl.col("to_version") == pl.col("fixed_version"))
+    )
     after = (pl.col("d_start") >= pl.col("r_start")) & (pl.col("d_start") < pl.col("r_start") + CARRIED_WITHIN)
     carried = pairs.filter(((pl.col("kind") == "rollback") & overlap) | (ships.fill_null(value=False) & (overlap | after)))
     # Never one with a drill: what could carry both carries the real one.
@@ -81,15 +96,19 @@ def declared_undone(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.Da
         return pl.DataFrame(schema={"rb": pl.Int64, "undone": pl.Int64})
     near = deployments.filter(pl.col("part").is_in(asked["part"].unique().implode()) & ~pl.col("entered"))
     near_all = deployments.filter(pl.col("part").is_in(asked["part"].unique().implode()))
-    asked = asked.select("rb", "part", "start", "from_digest", from_version=pl.when(~pl.col("from_version").is_in(MUTABLE_TAGS)).then("from_version"))
+    asked = asked.select(
+        "rb", "part", "start", "from_digest", from_version=pl.when(~pl.col("from_version").is_in(MUTABLE_TAGS)).then("from_version")
+    )
 
     def last_of(name: str, key: str) -> pl.DataFrame:
         wanted = asked.drop_nulls(name).select("rb", "part", "start", key=name)
         named = near_all.drop_nulls(key).select("part", "artifact", "position", key=key).sort("position")
         artifact = wanted.join_asof(named, left_on="start", right_on="position", by=["part", "key"], check_sortedness=False)
         bring_ins = near_all.filter("bring_in").select("artifact", "position", undone="idx").sort("position", "undone")
-        found = artifact.drop_nulls("artifact").drop("position").join_asof(
-            bring_ins, left_on="start", right_on="position", by="artifact", check_sortedness=False
+        found = (
+            artifact.drop_nulls("artifact")
+            .drop("position")
+            .join_asof(bring_ins, left_on="start", right_on="position", by="artifact", check_sortedness=False)
         )
         return found.select("rb", "undone").drop_nulls()
 
@@ -103,7 +122,11 @@ def declared_undone(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.Da
     )
     interrupted = interrupted.group_by("rb").agg(pl.col("undone").max())
     bring_ins = near_all.filter("bring_in").select("part", "position", undone="idx").sort("position", "undone")
-    current = asked.join_asof(bring_ins, left_on="start", right_on="position", by="part", check_sortedness=False).select("rb", "undone").drop_nulls()
+    current = (
+        asked.join_asof(bring_ins, left_on="start", right_on="position", by="part", check_sortedness=False)
+        .select("rb", "undone")
+        .drop_nulls()
+    )
     by_digest, by_version = last_of("from_digest", "artifact_digest"), last_of("from_version", "fixed_version")
     return pl.concat([by_digest, by_version, interrupted, current]).unique("rb", keep="first", maintain_order=True)
 
@@ -120,7 +143,23 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
     back = deployments.filter(is_part & ~pl.col("idx").is_in(returns.implode()))
     on_drill = pl.col("idx").is_in(drill_deployments["idx"].implode())
     status = pl.when("successful").then(pl.lit("completed")).when("unsuccessful").then(pl.lit("failed")).otherwise(pl.lit("in_progress"))
-    shared = ["what", "row", "id", "source", "part", "stream", "start", "end", "until", "status", "mechanism", "trigger", "reason", "decided_at", "names"]
+    shared = [
+        "what",
+        "row",
+        "id",
+        "source",
+        "part",
+        "stream",
+        "start",
+        "end",
+        "until",
+        "status",
+        "mechanism",
+        "trigger",
+        "reason",
+        "decided_at",
+        "names",
+    ]
     moves = back.with_columns(
         what=pl.lit("deployment"),
         row="idx",
@@ -198,7 +237,14 @@ def merged(parts: pl.DataFrame) -> pl.DataFrame:
     ordered = parts.with_columns(rank=rank).sort("start", "rank", "id", "source")
     hulls = (
         ordered.group_by("part", "stream", "hull", maintain_order=True)
-        .agg(pl.col("start").min(), pl.col("until").max(), flag=flag.any(), rank=pl.col("rank").first(), id=pl.col("id").first(), source=pl.col("source").first())
+        .agg(
+            pl.col("start").min(),
+            pl.col("until").max(),
+            flag=flag.any(),
+            rank=pl.col("rank").first(),
+            id=pl.col("id").first(),
+            source=pl.col("source").first(),
+        )
         .sort("part", "stream", "start", "rank", "id", "source")
     )
     before = pl.col("until").cum_max().shift(1).over("part", "stream")
@@ -210,7 +256,9 @@ def merged(parts: pl.DataFrame) -> pl.DataFrame:
     hulls = hulls.join(swept, on="hull_row", how="left").with_columns(
         pl.coalesce("attempt", pl.col("hull_row").cast(pl.Int64)).alias("attempt")
     )
-    return ordered.join(hulls.select("part", "stream", "hull", "attempt"), on=["part", "stream", "hull"]).sort("attempt", "start", "rank", "id", "source")
+    return ordered.join(hulls.select("part", "stream", "hull", "attempt"), on=["part", "stream", "hull"]).sort(
+        "attempt", "start", "rank", "id", "source"
+    )
 
 
 def _swept(hulls: list[dict[str, Any]]) -> dict[int, int]:

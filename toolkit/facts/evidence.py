@@ -7,8 +7,8 @@ from datetime import timedelta
 import polars as pl
 
 from toolkit.facts.incidents import Incidents
-from toolkit.facts.observed import resolve
 from toolkit.facts.joins import moments_in, of_rows
+from toolkit.facts.observed import resolve
 
 __all__ = ["LEVELS", "causes_declared", "evidence_by_time", "evidence_by_undoing", "likely_hotfixes", "strongest"]
 
@@ -62,7 +62,11 @@ def evidence_by_time(incidents: Incidents, causes: pl.DataFrame, latest: pl.Data
         "idx",
         level=pl.when(near | pl.col("named")).then(pl.lit("likely")).otherwise(pl.lit("possible")),
         at="at",
-        rule=pl.when(near).then(pl.lit("derived:within_1h")).when("named").then(pl.lit("derived:hotfix")).otherwise(pl.lit("derived:within_24h")),
+        rule=pl.when(near)
+        .then(pl.lit("derived:within_1h"))
+        .when("named")
+        .then(pl.lit("derived:hotfix"))
+        .otherwise(pl.lit("derived:within_24h")),
         inc="inc",
     )
     return pl.concat([declared, by_time]).with_columns(attempt=pl.lit(None, pl.Int64)).select(_COLUMNS)
@@ -71,7 +75,9 @@ def evidence_by_time(incidents: Incidents, causes: pl.DataFrame, latest: pl.Data
 def evidence_by_undoing(attempts: pl.DataFrame, parts: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
     """Evidence rows from attempts: what they undid, and what an undone rollback had brought back. parts: key, attempt, undoes, also."""
     real = attempts.filter(~pl.col("drill") & ~pl.col("race") & ~pl.col("code_level"))
-    undone = parts.select("attempt", "undoes", "also").join(real.select("attempt", "episode", "episode_order", at="started_at"), on="attempt")
+    undone = parts.select("attempt", "undoes", "also").join(
+        real.select("attempt", "episode", "episode_order", at="started_at"), on="attempt"
+    )
     undone = of_rows(undone.drop_nulls("undoes"), "undoes", deployments, born="deployed_at", artifact="artifact")
     soon = pl.col("at") - pl.col("born") < UNDONE_SOON
     undone = undone.with_columns(level=pl.when(soon).then(pl.lit("likely")).otherwise(pl.lit("possible")))
@@ -83,7 +89,11 @@ def evidence_by_undoing(attempts: pl.DataFrame, parts: pl.DataFrame, deployments
     again = undone.join(restored, on=["episode", "artifact"]).filter(pl.col("earlier") < pl.col("episode_order"))
     its = pl.col("artifact").is_in(again["artifact"].unique().implode())
     successes = deployments.lazy().filter(its, "successful", ~pl.col("entered")).select("idx", "artifact", "kind").collect()
-    firsts = successes.sort(pl.col("kind") != "release", "idx").unique("artifact", keep="first", maintain_order=True).select("artifact", first="idx")
+    firsts = (
+        successes.sort(pl.col("kind") != "release", "idx")
+        .unique("artifact", keep="first", maintain_order=True)
+        .select("artifact", first="idx")
+    )
     again = again.join(firsts, on="artifact").filter(pl.col("first") != pl.col("undoes"))
     origin = again.select(idx="first", level="level", at="at", rule=pl.lit("derived:undone_again"), attempt="attempt")
     rows = pl.concat([direct, current, origin]).unique().with_columns(inc=pl.lit(None, pl.Int64))

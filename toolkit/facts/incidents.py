@@ -74,7 +74,9 @@ def _originals(incidents: pl.DataFrame) -> pl.DataFrame:
         original[rec] = rec if at in step else at
     pairs = pl.DataFrame({"rec": list(original), "original": list(original.values())}, schema={"rec": pl.Int64, "original": pl.Int64})
     return (
-        incidents.select("rec").join(pairs, on="rec", how="left", maintain_order="left").with_columns(pl.col("original").fill_null(pl.col("rec")))
+        incidents.select("rec")
+        .join(pairs, on="rec", how="left", maintain_order="left")
+        .with_columns(pl.col("original").fill_null(pl.col("rec")))
     )
 
 

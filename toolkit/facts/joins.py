@@ -57,4 +57,4 @@ def _micros(value: object) -> int:
 
 
 def _int(value: object) -> int:
-    return int(value)  # type: ignore[call-overload, no-any-return]
+    return int(value)  # type: ignore[call-overload]

@@ -157,7 +157,9 @@ def _with_version_order(frame: pl.DataFrame) -> pl.DataFrame:
     if uneven.is_empty():
         return frame
     asked = frame.filter(~pl.col("seen") & pl.col("was_artifact").is_in(uneven.implode())).select("idx", artifact="was_artifact")
-    told = frame.filter(named.is_not_null() & pl.col("artifact").is_in(uneven.implode())).select("idx", "artifact", last_rank="version_rank")
+    told = frame.filter(named.is_not_null() & pl.col("artifact").is_in(uneven.implode())).select(
+        "idx", "artifact", last_rank="version_rank"
+    )
     last = asked.join_asof(told, on="idx", by="artifact", allow_exact_matches=False, check_sortedness=False)
     frame = at_rows(frame, last.select("idx", "last_rank", asked=pl.lit(value=True)))
     return frame.with_columns(was_rank=pl.when("asked").then("last_rank").otherwise("was_rank")).drop("asked", "last_rank")

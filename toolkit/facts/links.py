@@ -8,10 +8,20 @@ import polars as pl
 
 from toolkit.facts.attempts import DEPLOY_MECHANISMS
 from toolkit.facts.incidents import OPEN_AFTER_LAST_EVENT, Incidents
-from toolkit.facts.observed import resolve
 from toolkit.facts.joins import moments_in, of_rows
+from toolkit.facts.observed import resolve
 
-__all__ = ["ATTRIBUTION", "attempts_of", "candidates", "flag_offs", "fixes", "named_incidents", "with_episodes", "with_incident", "with_race"]
+__all__ = [
+    "ATTRIBUTION",
+    "attempts_of",
+    "candidates",
+    "fixes",
+    "flag_offs",
+    "named_incidents",
+    "with_episodes",
+    "with_incident",
+    "with_race",
+]
 
 ATTRIBUTION = timedelta(hours=24)
 LATE_TICKET = timedelta(minutes=60)
@@ -38,9 +48,7 @@ def named_incidents(refs: pl.DataFrame, incidents: Incidents, records: pl.DataFr
     """
     refs = refs.with_row_index("_ref")
     found = resolve(refs, records.select("source", "source_id", "rec"), "rec").drop_nulls("rec")
-    sections = found.join(incidents.aliases, on="rec").join(
-        incidents.rows.select("inc", where="environment", ignored="planned"), on="inc"
-    )
+    sections = found.join(incidents.aliases, on="rec").join(incidents.rows.select("inc", where="environment", ignored="planned"), on="inc")
     fits = pl.when(pl.col("where").is_null()).then("production").otherwise(pl.col("where") == pl.col("environment"))
     sections = sections.filter(fits & ~pl.col("ignored"))
     begun = (pl.col("link_time") <= pl.col("moment")).fill_null(value=False)
@@ -91,7 +99,8 @@ def attempts_of(parts: pl.DataFrame, undone: pl.DataFrame) -> pl.DataFrame:
     of_moved = pl.col("mechanism").filter(declared & pl.col("mechanism").is_in(DEPLOY_MECHANISMS)).first()
     # Parts of deployments come first: what a deployment did is better known than what was declared of it.
     first_undoes = pl.coalesce(
-        pl.col("undoes").filter(moved & pl.col("undoes").is_not_null()).first(), pl.col("undoes").filter(~moved & pl.col("undoes").is_not_null()).first()
+        pl.col("undoes").filter(moved & pl.col("undoes").is_not_null()).first(),
+        pl.col("undoes").filter(~moved & pl.col("undoes").is_not_null()).first(),
     )
     last = pl.col("status").sort_by("end", "start", maintain_order=True).last()
     rows = parts.group_by("attempt", maintain_order=True).agg(
@@ -178,8 +187,10 @@ def with_episodes(attempts: pl.DataFrame) -> pl.DataFrame:
             part, first, anchor = place, start, attempt
         anchors.append(anchor)
     alone = alone.with_columns(anchor=pl.Series(anchors, dtype=pl.Int64))
-    episodes = pl.concat([linked, alone]).sort("started_at", "id").select(
-        "attempt", episode="anchor", episode_order=pl.int_range(1, pl.len() + 1).over("anchor")
+    episodes = (
+        pl.concat([linked, alone])
+        .sort("started_at", "id")
+        .select("attempt", episode="anchor", episode_order=pl.int_range(1, pl.len() + 1).over("anchor"))
     )
     return attempts.join(episodes, on="attempt", how="left", maintain_order="left")
 
@@ -187,24 +198,39 @@ def with_episodes(attempts: pl.DataFrame) -> pl.DataFrame:
 def candidates(incidents: Incidents, deployments: pl.DataFrame, attempts: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     """The latest candidate of each incident on each of its partitions: inc, part, idx, distance."""
     links = incidents.rows.select("inc", moment="link_time").drop_nulls().join(incidents.places, on="inc")
-    possible = deployments.lazy().filter(pl.col("kind") != "redeploy", ~pl.col("entered"), ~pl.col("drill")).select(
-        "idx",
-        "part",
-        "deployed_at",
-        "start",
-        "source_id",
-        "source",
-        "ended",
-        pl.col("start").alias("from"),
-        until=pl.when("unsuccessful").then("deployed_at").otherwise(pl.col("deployed_at") + ATTRIBUTION),
+    possible = (
+        deployments.lazy()
+        .filter(pl.col("kind") != "redeploy", ~pl.col("entered"), ~pl.col("drill"))
+        .select(
+            "idx",
+            "part",
+            "deployed_at",
+            "start",
+            "source_id",
+            "source",
+            "ended",
+            pl.col("start").alias("from"),
+            until=pl.when("unsuccessful").then("deployed_at").otherwise(pl.col("deployed_at") + ATTRIBUTION),
+        )
     )
     pairs = moments_in(links, possible.collect())
     # Never one that carries an attempt of this very incident.
-    carried = parts.filter(pl.col("what") == "deployment").join(attempts.select("attempt", "inc").drop_nulls(), on="attempt").select("inc", idx="row")
+    carried = (
+        parts.filter(pl.col("what") == "deployment")
+        .join(attempts.select("attempt", "inc").drop_nulls(), on="attempt")
+        .select("inc", idx="row")
+    )
     pairs = pairs.join(carried, on=["inc", "idx"], how="anti")
     running = ~pl.col("ended")
-    latest = pairs.sort("deployed_at", "start", "source_id", "source").group_by("inc", "part").agg(
-        pl.col("idx").last(),
-        distance=pl.when(running).then(timedelta(0)).otherwise(pl.max_horizontal(pl.col("moment") - pl.col("deployed_at"), timedelta(0))).last(),
+    latest = (
+        pairs.sort("deployed_at", "start", "source_id", "source")
+        .group_by("inc", "part")
+        .agg(
+            pl.col("idx").last(),
+            distance=pl.when(running)
+            .then(timedelta(0))
+            .otherwise(pl.max_horizontal(pl.col("moment") - pl.col("deployed_at"), timedelta(0)))
+            .last(),
+        )
     )
     return latest.sort("inc", "part")

@@ -10,7 +10,17 @@ import polars as pl
 
 from toolkit.records import RECORDS
 
-__all__ = ["PRODUCTION", "deployments_until", "fact_ids", "flags_until", "incidents_until", "partitions", "resolve", "rollbacks_until", "typed"]
+__all__ = [
+    "PRODUCTION",
+    "deployments_until",
+    "fact_ids",
+    "flags_until",
+    "incidents_until",
+    "partitions",
+    "resolve",
+    "rollbacks_until",
+    "typed",
+]
 
 TIME = pl.Datetime("us", "UTC")
 PRODUCTION = ("production", "production-*", "prod", "prod-*", "live")
@@ -118,7 +128,9 @@ def incidents_until(frame: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
     words = ["maintenance", "planned", "scheduled"]
     return frame.with_columns(
         *(known(stamp, horizon) for stamp in stamps),
-        planned=(pl.col("severity").str.to_lowercase().is_in(words) | pl.col("status").str.to_lowercase().is_in(words)).fill_null(value=False),
+        planned=(pl.col("severity").str.to_lowercase().is_in(words) | pl.col("status").str.to_lowercase().is_in(words)).fill_null(
+            value=False
+        ),
         not_a_deployment=(pl.col("cause") == "not_a_deployment").fill_null(value=False),
     )
 

@@ -21,7 +21,10 @@ _INSTANT = timedelta(microseconds=1)
 def with_outcome(attempts: pl.DataFrame, incidents: Incidents, deployments: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
     """Adds outcome, outcome_source and outcome_reason (the first rule that spoke)."""
     attempts = (
-        attempts.pipe(_with_recovery, incidents).pipe(_with_followed).pipe(_with_broken_hold, incidents, deployments).pipe(_with_implied, incidents)
+        attempts.pipe(_with_recovery, incidents)
+        .pipe(_with_followed)
+        .pipe(_with_broken_hold, incidents, deployments)
+        .pipe(_with_implied, incidents)
     )
     until = pl.col("completed_at") + VERIFICATION
     pending = (pl.col("status") == "in_progress") | (until > horizon)
@@ -71,11 +74,16 @@ def _with_recovery(attempts: pl.DataFrame, incidents: Incidents) -> pl.DataFrame
     linked = attempts.select("attempt", "inc", "started_at").drop_nulls("inc").join(incidents.stretches, on="inc")
     # A ticket that came late: the first stretch.
     begun = (pl.col("from") <= pl.col("started_at")).fill_null(value=False) | pl.col("first")
-    stretch = linked.filter(begun).sort("attempt", "stretch").group_by("attempt", maintain_order=True).agg(
-        pl.col("recovery", "stretch").last(), stamp=pl.col("mitigated_at").last()
+    stretch = (
+        linked.filter(begun)
+        .sort("attempt", "stretch")
+        .group_by("attempt", maintain_order=True)
+        .agg(pl.col("recovery", "stretch").last(), stamp=pl.col("mitigated_at").last())
     )
     stamping = incidents.rows.select("inc", "source_stamps")
-    attempts = attempts.join(stretch, on="attempt", how="left", maintain_order="left").join(stamping, on="inc", how="left", maintain_order="left")
+    attempts = attempts.join(stretch, on="attempt", how="left", maintain_order="left").join(
+        stamping, on="inc", how="left", maintain_order="left"
+    )
     judged = pl.col("inc").is_not_null() & (pl.col("stamp").is_not_null() | pl.col("source_stamps"))
     return attempts.with_columns(judged=judged.fill_null(value=False)).drop("stamp", "source_stamps")
 
@@ -95,14 +103,20 @@ def _with_broken_hold(attempts: pl.DataFrame, incidents: Incidents, deployments:
         "holder", "part", "inc", "undoes", pl.col("completed_at").alias("from"), until=pl.col("completed_at") + VERIFICATION
     )
     breaking = attempts.filter(~pl.col("drill") & ~pl.col("code_level")).select("part", other="holder", other_id="id", moment="started_at")
-    own = attempts.select("holder", "id", "started_at", "part", pl.col("started_at").alias("from"), until=pl.col("completed_at") + VERIFICATION)
+    own = attempts.select(
+        "holder", "id", "started_at", "part", pl.col("started_at").alias("from"), until=pl.col("completed_at") + VERIFICATION
+    )
     further = moments_in(breaking, own.drop("id", "started_at")).join(own.select("holder", "id", "started_at"), on="holder")
     after = (pl.col("moment") > pl.col("started_at")) | ((pl.col("moment") == pl.col("started_at")) & (pl.col("other_id") > pl.col("id")))
     further = further.filter(after & (pl.col("other") != pl.col("holder"))).select("holder", why=pl.lit("a further attempt"))
     reopened = incidents.stretches.select("inc", moment="next_reopening").drop_nulls().join(incidents.places, on="inc").drop("inc")
     reopened = moments_in(reopened, window.drop("inc", "undoes")).select("holder", why=pl.lit("reopened"))
     anew = incidents.rows.select(other="inc", moment="link_time").drop_nulls().join(incidents.places.rename({"inc": "other"}), on="other")
-    anew = moments_in(anew, window.drop("undoes")).filter(pl.col("other").ne_missing(pl.col("inc"))).select("holder", why=pl.lit("a new incident"))
+    anew = (
+        moments_in(anew, window.drop("undoes"))
+        .filter(pl.col("other").ne_missing(pl.col("inc")))
+        .select("holder", why=pl.lit("a new incident"))
+    )
     back = of_rows(window, "undoes", deployments, artifact="artifact").drop_nulls("artifact")
     again = pl.col("artifact").is_in(back["artifact"].unique().implode())
     runs = deployments.lazy().filter("successful", ~pl.col("drill"), again).select("artifact", "deployed_at", "idx").collect()
@@ -118,7 +132,11 @@ def _with_implied(attempts: pl.DataFrame, incidents: Incidents) -> pl.DataFrame:
     last = attempts.select("attempt", "inc", "stretch", "started_at", "id")
     last = last.join(stretches, on=["inc", "stretch"]).sort("started_at", "id").group_by("inc", "stretch").agg(pl.col("attempt").last())
     marked = last.select("attempt", implied=pl.lit(value=True))
-    return attempts.join(marked, on="attempt", how="left", maintain_order="left").with_columns(pl.col("implied").fill_null(value=False)).drop("stretch")
+    return (
+        attempts.join(marked, on="attempt", how="left", maintain_order="left")
+        .with_columns(pl.col("implied").fill_null(value=False))
+        .drop("stretch")
+    )
 
 
 def with_storm(attempts: pl.DataFrame) -> pl.DataFrame:
@@ -142,8 +160,8 @@ def with_reapplied(attempts: pl.DataFrame, deployments: pl.DataFrame, evidence: 
     undone = attempts.select("attempt", "undoes", "completed_at", "race").drop_nulls("undoes")
     undone = of_rows(undone, "undoes", deployments, artifact="artifact").drop_nulls("artifact")
     again = pl.col("artifact").is_in(undone["artifact"].unique().implode())
-    runs = deployments.lazy().filter("successful", ~pl.col("drill"), again)
-    runs = runs.select("artifact", "deployed_at", "superseded_at", back="idx").collect()
+    kept = ["artifact", "deployed_at", "superseded_at", pl.col("idx").alias("back")]
+    runs = deployments.lazy().filter("successful", ~pl.col("drill"), again).select(kept).collect()
     back = undone.join(runs, on="artifact").filter(pl.col("deployed_at") > pl.col("completed_at"))
     back = back.sort("deployed_at", "back").unique("attempt", keep="first", maintain_order=True)
     firm = evidence.filter(pl.col("level").is_in(["certain", "likely"])).select(back="idx", failing="at", of="attempt")
@@ -159,8 +177,9 @@ def with_known_good(attempts: pl.DataFrame, deployments: pl.DataFrame, evidence:
     """Adds to_known_good, judged as of the attempt's start: the restored artifact had run 24 h, or 1 h until superseded, without a likely failure."""
     asked = attempts.select("attempt", "started_at", "restores").drop_nulls("restores")
     asked = of_rows(asked, "restores", deployments, artifact="artifact").drop_nulls("artifact")
-    wanted = deployments.lazy().filter(pl.col("artifact").is_in(asked["artifact"].unique().implode()))
-    wanted = wanted.select("idx", "artifact", "bring_in", "deployed_at", "superseded_at", "superseded_by").collect()
+    its = pl.col("artifact").is_in(asked["artifact"].unique().implode())
+    kept = ["idx", "artifact", "bring_in", "deployed_at", "superseded_at", "superseded_by"]
+    wanted = deployments.lazy().filter(its).select(kept).collect()
     runs = wanted.filter("bring_in").select("artifact", "deployed_at", "superseded_at", "superseded_by")
     runs = of_rows(runs, "superseded_by", deployments, by="kind")
     ran = asked.join(runs, on="artifact").filter(pl.col("deployed_at") < pl.col("started_at"))

@@ -16,12 +16,16 @@ REPEATS_WITHIN = timedelta(days=90)
 _ZERO = timedelta(0)
 
 
-def with_cause(incidents: pl.DataFrame, causes: pl.DataFrame, undone: pl.DataFrame, by_time: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
+def with_cause(
+    incidents: pl.DataFrame, causes: pl.DataFrame, undone: pl.DataFrame, by_time: pl.DataFrame, deployments: pl.DataFrame
+) -> pl.DataFrame:
     """Adds cause_idx, cause_evidence, cause_source: declared, else what its first attempt undid, else by time.
 
     causes: inc, idx; undone: inc, idx, level, at (start of the attempt); by_time: inc, idx, level, rule. Over several services: the best level, then the latest.
     """
-    declared = causes.select("inc", "idx", rank=pl.lit(0), level=pl.lit("certain"), rule=pl.lit("declared"), at=pl.lit(None, pl.Datetime("us", "UTC")))
+    declared = causes.select(
+        "inc", "idx", rank=pl.lit(0), level=pl.lit("certain"), rule=pl.lit("declared"), at=pl.lit(None, pl.Datetime("us", "UTC"))
+    )
     acted = undone.select("inc", "idx", rank=pl.lit(1), level="level", rule=pl.lit("derived:undone"), at="at")
     acted = of_rows(acted.join(incidents.select("inc", "link_time"), on="inc"), "idx", deployments, began="start")
     # What came after the impact began may have made it worse, but did not cause it.
@@ -31,7 +35,9 @@ def with_cause(incidents: pl.DataFrame, causes: pl.DataFrame, undone: pl.DataFra
     every = of_rows(every, "idx", deployments, **{name: name for name in ("deployed_at", "start", "source_id", "source")})
     every = every.with_columns(pl.col("level").cast(LEVELS))
     order = ["inc", "rank", "level", "at", "deployed_at", "start", "source_id", "source"]
-    best = every.sort(order, descending=[False, False, False, False, True, True, True, True]).unique("inc", keep="first", maintain_order=True)
+    best = every.sort(order, descending=[False, False, False, False, True, True, True, True]).unique(
+        "inc", keep="first", maintain_order=True
+    )
     best = best.select("inc", cause_idx="idx", cause_evidence=pl.col("level").cast(pl.String), cause_source="rule")
     return incidents.join(best, on="inc", how="left", maintain_order="left")
 
@@ -49,7 +55,10 @@ def with_decision(incidents: pl.DataFrame, acts: pl.DataFrame, declared: pl.Data
     derived = pl.when(late_enough).then("first_act")
     return incidents.with_columns(
         decided_at=pl.coalesce(told, derived),
-        decided_at_source=pl.when(told.is_not_null()).then(pl.lit("declared")).when(derived.is_not_null()).then(pl.lit("derived:first_action")),
+        decided_at_source=pl.when(told.is_not_null())
+        .then(pl.lit("declared"))
+        .when(derived.is_not_null())
+        .then(pl.lit("derived:first_action")),
     ).drop("first_act", "attempt_decided", "declared_decided")
 
 
@@ -96,7 +105,10 @@ def with_phases(incidents: pl.DataFrame, deployments: pl.DataFrame, horizon: dat
     so_far = {"detect": "declared_start", "decide": "detected_at", "act": "decided_at"}
     incidents = incidents.with_columns(
         *(
-            pl.when((pl.col("censored_phase") == name) & ~pl.col(f"wrong_{begin}")).then(pl.lit(horizon) - pl.col(begin)).otherwise(name).alias(name)
+            pl.when((pl.col("censored_phase") == name) & ~pl.col(f"wrong_{begin}"))
+            .then(pl.lit(horizon) - pl.col(begin))
+            .otherwise(name)
+            .alias(name)
             for name, begin in so_far.items()
         )
     )

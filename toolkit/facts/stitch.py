@@ -11,6 +11,7 @@ from toolkit.facts import attempts as attempt_pass
 from toolkit.facts import evidence as evidence_pass
 from toolkit.facts import links, outcomes, phases, tables
 from toolkit.facts.incidents import Incidents, fold
+from toolkit.facts.joins import at_rows, of_rows
 from toolkit.facts.lineage import with_lineage
 from toolkit.facts.observed import (
     PRODUCTION,
@@ -22,7 +23,6 @@ from toolkit.facts.observed import (
     rollbacks_until,
     typed,
 )
-from toolkit.facts.joins import at_rows, of_rows
 
 __all__ = ["facts_of"]
 
@@ -162,7 +162,9 @@ def _attempts(
     back = line.lazy().filter(pl.col("kind") == "rollback", ~pl.col("entered"))
     # Back beyond an unsuccessful one to something older than current: current is blamed too.
     also = pl.when(pl.col("after_unsuccessful").is_not_null() & pl.col("older")).then("current")
-    moved = back.select(key=pl.format("deployment:{}", "idx"), undoes="undoes", undoes_all="undoes_all", restores="restores", also=also).collect()
+    moved = back.select(
+        key=pl.format("deployment:{}", "idx"), undoes="undoes", undoes_all="undoes_all", restores="restores", also=also
+    ).collect()
     alone = rollbacks.join(carried.join(back.select("idx").collect(), on="idx", how="semi"), on="rb", how="anti")
     said = attempt_pass.declared_undone(line, alone)
     entered = line.filter("entered").select("rb", "undoes_all", "restores")
@@ -199,7 +201,12 @@ def _named(
         fixed = links.fixes(known, frame, key).rename({key: "row"})
         rows.append(fixed.join(pieces.filter(pl.col("what") == what).select("row", "attempt"), on="row").select("rec", "attempt"))
     fixing = pl.concat(rows).join(known.select("rec", "source", ref="source_id"), on="rec").select("attempt", "source", "ref")
-    fixing = links.named_incidents(fixing.join(start, on="attempt"), incidents, known).drop_nulls("inc").select("attempt", "inc").sort("attempt", "inc")
+    fixing = (
+        links.named_incidents(fixing.join(start, on="attempt"), incidents, known)
+        .drop_nulls("inc")
+        .select("attempt", "inc")
+        .sort("attempt", "inc")
+    )
     return pl.concat([naming, fixing])
 
 
@@ -227,8 +234,11 @@ def _with_hotfixes(
     releases = releases.filter(pl.col("part").is_in(releases.filter("is_patch")["part"].unique().implode()))
     gaps = releases.select("idx", "part", "is_patch", gap=pl.col("deployed_at") - pl.col("deployed_at").shift(1).over("part"))
     # The smallest gap with at least a tenth of the gaps at or below it.
-    tenth = gaps.drop_nulls("gap").sort("part", "gap").group_by("part", maintain_order=True).agg(
-        tenth=pl.col("gap").gather(((pl.len() + 9) // 10 - 1).cast(pl.Int64)).first()
+    tenth = (
+        gaps.drop_nulls("gap")
+        .sort("part", "gap")
+        .group_by("part", maintain_order=True)
+        .agg(tenth=pl.col("gap").gather(((pl.len() + 9) // 10 - 1).cast(pl.Int64)).first())
     )
     quick = gaps.filter("is_patch").join(tenth, on="part").filter(pl.col("gap") < pl.col("tenth"))["idx"]
     line = line.with_columns(

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from toolkit.facts.evidence import strongest
-from toolkit.facts.links import ATTRIBUTION
 from toolkit.facts.joins import at_rows, of_rows
+from toolkit.facts.links import ATTRIBUTION
 
 __all__ = ["finished"]
 
@@ -68,8 +68,11 @@ def _with_recovery(
 ) -> pl.DataFrame:
     """Adds undone_by, undone_at, carrier (attempt), recovered_at, incident_started_at."""
     real = attempts.filter(~pl.col("drill") & ~pl.col("race") & ~pl.col("code_level"))
-    undoing = pieces.select("attempt", idx="undoes").drop_nulls().unique().join(
-        real.select("attempt", "started_at", "completed_at", "status", "id", "inc"), on="attempt"
+    undoing = (
+        pieces.select("attempt", idx="undoes")
+        .drop_nulls()
+        .unique()
+        .join(real.select("attempt", "started_at", "completed_at", "status", "id", "inc"), on="attempt")
     )
     first = undoing.sort("started_at", "id").unique("idx", keep="first", maintain_order=True)
     worked = undoing.filter(~pl.col("status").is_in(["failed", "cancelled", "partial", "in_progress"]))
@@ -81,13 +84,23 @@ def _with_recovery(
         line.pipe(at_rows, first.select("idx", undone_by="id", undone_at="started_at"))
         .pipe(at_rows, done)
         .pipe(at_rows, over)
-        .with_columns(recovered_at=pl.when(pl.col("failed").is_not_null() | pl.col("undone_by").is_not_null()).then(pl.coalesce("over", "undone_done")))
+        .with_columns(
+            recovered_at=pl.when(pl.col("failed").is_not_null() | pl.col("undone_by").is_not_null()).then(
+                pl.coalesce("over", "undone_done")
+            )
+        )
         .drop("over", "undone_done")
     )
 
 
 def _deployments(
-    line: pl.DataFrame, deployments: pl.DataFrame, timeless: pl.DataFrame, attempts: pl.DataFrame, incidents: pl.DataFrame, pieces: pl.DataFrame, horizon: datetime
+    line: pl.DataFrame,
+    deployments: pl.DataFrame,
+    timeless: pl.DataFrame,
+    attempts: pl.DataFrame,
+    incidents: pl.DataFrame,
+    pieces: pl.DataFrame,
+    horizon: datetime,
 ) -> pl.DataFrame:
     ids = line["id"]
     carriers = pieces.filter(pl.col("what") == "deployment").join(attempts.select("attempt", "id"), on="attempt", suffix="_of")
@@ -101,9 +114,12 @@ def _deployments(
         incident=incident_ids.gather(rows["evidence_inc"]),
         hotfix_incident=incident_ids.gather(rows["hotfix_inc"]),
         undoes_all=_named_lists(rows["undoes_all"], ids),
-        hotfix_source=pl.when(pl.col("hotfix") == "certain").then(pl.lit("declared")).when(pl.col("hotfix") == "likely").then(
-            pl.lit("derived:ended_an_incident")
-        ).when(pl.col("hotfix") == "possible").then(pl.lit("derived:quick_patch")),
+        hotfix_source=pl.when(pl.col("hotfix") == "certain")
+        .then(pl.lit("declared"))
+        .when(pl.col("hotfix") == "likely")
+        .then(pl.lit("derived:ended_an_incident"))
+        .when(pl.col("hotfix") == "possible")
+        .then(pl.lit("derived:quick_patch")),
         matured=pl.col("deployed_at") + ATTRIBUTION <= horizon,
         provisional=pl.col("deployed_at") + PROVISIONAL > horizon,
         at="deployed_at",
@@ -186,19 +202,36 @@ _INCIDENT = [
 ]  # fmt: skip
 
 
-def _health(line: pl.DataFrame, deployments: pl.DataFrame, timeless: pl.DataFrame, incidents: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame:
+def _health(
+    line: pl.DataFrame, deployments: pl.DataFrame, timeless: pl.DataFrame, incidents: pl.DataFrame, rollbacks: pl.DataFrame
+) -> pl.DataFrame:
     """record, id, rule, text: what contradicts itself or cannot be placed."""
+
     def rows(frame: pl.DataFrame, record: str, rule: str, text: str) -> pl.DataFrame:
         return frame.select(record=pl.lit(record), id="id", rule=pl.lit(rule), text=pl.lit(text))
 
     return pl.concat(
         [
-            rows(deployments.lazy().filter(pl.col("finished_at") < pl.col("started_at")).select("id").collect(), "deployment", "negative_span", "finished before it started"),
-            rows(line.lazy().filter("negative_lead").select("id").collect(), "deployment", "negative_lead_time", "deployed before its change was committed"),
+            rows(
+                deployments.lazy().filter(pl.col("finished_at") < pl.col("started_at")).select("id").collect(),
+                "deployment",
+                "negative_span",
+                "finished before it started",
+            ),
+            rows(
+                line.lazy().filter("negative_lead").select("id").collect(),
+                "deployment",
+                "negative_lead_time",
+                "deployed before its change was committed",
+            ),
             rows(timeless, "deployment", "no_time", "neither started_at nor finished_at: it is in no lineage"),
-            rows(rollbacks.filter(pl.col("completed_at") < pl.col("started_at")), "rollback", "negative_span", "completed before it started"),
+            rows(
+                rollbacks.filter(pl.col("completed_at") < pl.col("started_at")), "rollback", "negative_span", "completed before it started"
+            ),
             rows(rollbacks.filter(pl.col("start").is_null()), "rollback", "no_time", "no stamp at all: it is no attempt"),
-            rows(incidents.filter(pl.col("link_time").is_null()), "incident", "no_time", "neither started nor detected: it links to nothing"),
+            rows(
+                incidents.filter(pl.col("link_time").is_null()), "incident", "no_time", "neither started nor detected: it links to nothing"
+            ),
             incidents.filter(pl.col("offender").is_not_null()).select(
                 record=pl.lit("incident"),
                 id="id",
