@@ -39,7 +39,7 @@ def write(history: History, folder: str | Path) -> list[Path]:
     for record, table in history.records.items():
         path, rows = folder / file_name(record), table.drop("source")
         if path.suffix == ".parquet":
-            rows.write_parquet(path, compression="zstd", compression_level=19)
+            rows.write_parquet(path, compression="zstd", compression_level=9)
         else:
             rows.select(_as_text(name, dtype) for name, dtype in rows.schema.items()).write_csv(path)
         paths.append(path)
