@@ -206,7 +206,7 @@ def _shown(metric: Metric) -> list[pl.Expr]:
 
 
 def _marks(*, provisional: bool = False) -> list[pl.Expr]:
-    marks = [pl.when("_partial").then(pl.lit("partial period"))]
+    marks: list[pl.Expr] = [pl.when("_partial").then(pl.lit("partial period"))]
     if provisional:
         marks.append(pl.when(pl.col("provisional") > 0).then(pl.lit("provisional: an undo may still come")))
     return marks

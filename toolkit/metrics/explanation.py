@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import polars as pl
 
+from toolkit.metrics.coverage import covered_weeks
 from toolkit.metrics.estimates import P90
 from toolkit.metrics.measurement import chosen, measure
 from toolkit.metrics.metric import Count, Duration, Metric, Rate
-from toolkit.metrics.reading import connected, earliest, published, rows_in_scope
+from toolkit.metrics.reading import STREAMS, connected, earliest, published, rows_in_scope
 from toolkit.metrics.scope import Scope, scope_of
 
 __all__ = ["Explanation", "explain"]
@@ -69,11 +71,12 @@ def explain(
     )
     left_out = rows.filter(pl.col("_code") > 0).join(reasons, on="_code", how="left", maintain_order="left")
     tally = left_out.group_by("_code", "reason").agg(n=pl.len().cast(pl.Int64)).sort("_code").select("reason", "n")
+    weeks = sum(weeks for weeks, _ in covered_weeks(w, metric.fact, scope)) if metric.fact in STREAMS else 0.0
     return Explanation(
         metric=metric,
         title=metric.title,
         definition=metric.definition,
-        formula=_formula(metric, row, counted),
+        formula=_formula(metric, row, counted, weeks),
         start=scope.start,
         end=scope.end,
         counted=counted,
@@ -118,32 +121,24 @@ def _inferred(metric: Metric, counted: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"column": pl.String, "n": pl.Int64, "derived": pl.Int64, "share": pl.Float64})
 
 
-def _formula(metric: Metric, row: dict[str, Any], counted: pl.DataFrame) -> str:
+def _formula(metric: Metric, row: dict[str, Any], counted: pl.DataFrame, weeks: float) -> str:
     """The sum with its figures put in."""
-    value, n = row["value"], row["n"] or 0
-    if n == 0 and metric.kind is not Count:
+    value, n, unit = row["value"], row["n"], metric.unit
+    if n is None or (n == 0 and metric.kind is not Count):
         return "no rows: unknown"
     if metric.kind is Rate:
-        return f"{row['k']} of {n} = {100 * row['k'] / n:.1f} %"
+        return f"{row['k']} of {n} = {100 * value:.1f} %"
     if metric.kind is Count:
-        return (
-            f"{n} in {n / value:.1f} weeks = {value:.2f} per week"
-            if value
-            else (f"{n} = 0 per week" if value == 0 else f"{n}, but the time is not covered: unknown")
-        )
-    p90 = row["metric"] != metric.name and row["metric"].endswith(P90)
-    rank = -(-n * 9 // 10) if p90 else -(-n // 2)
-    what = "90th percentile" if p90 else "median"
-    if value is None:
-        longest = counted["sample"].max()
-        return (
-            f"{what} of {n}: {row['note'] or 'unknown'}"
-            if longest is None or not row["censored"]
-            else f"{what} of {n}, {row['censored']} still open: > {longest:.1f} {metric.unit}"
-        )
-    if row["censored"]:
-        return f"{what} of {n}, {row['censored']} still open (Kaplan–Meier) = {value:.1f} {metric.unit}"
-    return f"{what} of {n}: the {_nth(rank)} smallest = {value:.1f} {metric.unit}"
+        return f"{n} in {weeks:.1f} weeks = {value:.2f} {unit}" if value is not None else f"{n}, but the time is not covered: unknown"
+    share, what = (0.9, "90th percentile") if row["metric"].endswith(P90) else (0.5, "median")
+    of = f"{what} of {n}" + (f", {row['censored']} still open (Kaplan–Meier)" if row["censored"] else "")
+    if value is not None:
+        rank = "" if row["censored"] else f": the {_nth(math.ceil(round(share * n, 6)))} smallest"
+        return f"{of}{rank} = {value:.1f} {unit}"
+    if row["method"] is not None:
+        longest = float(counted["sample"].cast(pl.Float64).max() or 0.0)  # type: ignore[arg-type]
+        return f"{of}: > {longest:.1f} {unit}"
+    return f"{of}: too few rows"
 
 
 def _nth(rank: int) -> str:

@@ -143,13 +143,19 @@ def _with_by(w: Published, frame: pl.LazyFrame, fact: str, scope: Scope, *, each
 
 def owners_of(w: Published) -> pl.DataFrame:
     """service, team, class, valid_from, valid_to: as published with the facts."""
-    schema = {"service": pl.String, "team": pl.String, "class": pl.String}
-    moments = {"valid_from": pl.Datetime("us", "UTC"), "valid_to": pl.Datetime("us", "UTC")}
+    moment_type = pl.Datetime("us", "UTC")
+    schema: dict[str, Any] = {
+        "service": pl.String,
+        "team": pl.String,
+        "class": pl.String,
+        "valid_from": moment_type,
+        "valid_to": moment_type,
+    }
     found = getattr(w.facts, "owners", None)
     if found is None:
-        return pl.DataFrame(schema=schema | moments)
+        return pl.DataFrame(schema=schema)
     frame: pl.DataFrame = found.collect() if isinstance(found, pl.LazyFrame) else found
-    return frame.rename({"service_class": "class"} if "service_class" in frame.columns else {}).select(*schema, *moments)
+    return frame.rename({"service_class": "class"}, strict=False).select(pl.col(column).cast(kind) for column, kind in schema.items())
 
 
 def _with_owner(frame: pl.LazyFrame, owners: pl.DataFrame, by: str) -> pl.LazyFrame:

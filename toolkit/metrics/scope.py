@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -76,7 +76,7 @@ class Scope:
         return names | {"service"}
 
 
-def moment(value: Moment, zone: ZoneInfo) -> datetime:
+def moment(value: Moment, zone: tzinfo) -> datetime:
     """A point in time as UTC; a date, or a time without a zone, is one of the workspace's zone."""
     if isinstance(value, str):
         try:
