@@ -52,6 +52,8 @@ class History:
 
     records: dict[str, pl.DataFrame]
     truth: dict[str, pl.DataFrame]
+    # What a loader may declare as covered: from when to when everything that was recorded is here.
+    covers: tuple[datetime, datetime]
 
 
 def synthesize(
@@ -67,7 +69,8 @@ def synthesize(
     if services < 1 or months < 1:
         raise ValueError(f"At least one service and one month are needed, not {services} and {months}.")
     end = end.astimezone(UTC)
-    world = simulate(seed=seed, services=services, start=months_before(end, months), end=end, weekly=deployments_per_service_week)
+    start = months_before(end, months)
+    world = simulate(seed=seed, services=services, start=start, end=end, weekly=deployments_per_service_week)
     # First, as it settles when the criterion in force was met.
     samples = telemetry(world, telemetry_share)
     records = {
@@ -79,4 +82,4 @@ def synthesize(
         "owner": frame("owner", recording.owners(world), source=SOURCE),
         "sample": samples,
     }
-    return History(records, truth_of(world))
+    return History(records, truth_of(world), (start, end))
