@@ -11,6 +11,7 @@ from toolkit.synthetic.dictionary import readme
 
 
 def main() -> None:
+    """Write the sample; say what was written."""
     parser = argparse.ArgumentParser(prog="python -m toolkit.synthetic", description="Write the synthetic sample.")
     parser.add_argument("folder", type=Path, nargs="?", help="where to (data/sample)")
     parser.add_argument("--out", type=Path, default=Path("data/sample"), help="the same, by name")
@@ -19,7 +20,8 @@ def main() -> None:
     folder = options.folder or options.out
     for path in write(synthesize(**SAMPLE | {"seed": options.seed}), folder):
         sys.stdout.write(f"{path}  {path.stat().st_size / 1000:,.0f} kB\n")
-    if folder.name == "sample" and options.seed == SAMPLE["seed"]:
+    # Only the committed sample has its dictionary above it: no other README is ours to write.
+    if folder.resolve().parts[-2:] == ("data", "sample") and options.seed == SAMPLE["seed"]:
         (folder.parent / "README.md").write_text(readme(), encoding="utf-8")
 
 
