@@ -20,7 +20,7 @@ app: $(VENV)/.runtime ## the app on the synthetic sample, in .demo/
 setup: $(VENV)/.dev ## everything that work on the project needs
 
 test: setup check ## checks, then every test; says what was skipped and why
-	$(BIN)/python -m pytest -n $(WORKERS) -rs
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs
 
 check: setup ## style, types, and who may import whom
 	$(BIN)/ruff check .
@@ -33,7 +33,7 @@ format: setup ## let ruff lay out the code
 	$(BIN)/ruff format .
 
 bench: setup ## the benchmark: ratios on this machine, and bench.json
-	$(BIN)/python tests/benchmarks/run.py
+	$(BIN)/python -m tests.benchmarks
 
 sample: setup ## write data/sample again, identically
 	$(BIN)/python -m toolkit.synthetic data/sample

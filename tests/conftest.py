@@ -26,3 +26,18 @@ def chromium() -> str:
     if "chromium" in os.environ.get("KNOWNGOOD_NO_SKIPS", "").split(","):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with the committed sample in it, published. Tests only read it."""
+    from ingest.engine import load
+    from toolkit.publish import publish
+    from toolkit.synthetic import file_name
+    from toolkit.workspace import Workspace
+
+    workspace = Workspace.init(tmp_path_factory.mktemp("demo"), published_key=True)
+    for record in ("deployment", "rollback", "incident", "incident_event", "flag_change", "owner"):
+        load(workspace, ROOT / "data" / "sample" / file_name(record), record, source="sample")
+    publish(workspace)
+    return workspace.root

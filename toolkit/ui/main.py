@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from toolkit.errors import UsageError
 from toolkit.ui import data
 
 __all__ = ["main"]
@@ -33,9 +34,16 @@ def main() -> None:
 def missing(error: Exception) -> None:
     """No workspace, or one that cannot be read."""
     st.title("Knowngood")
-    st.error(str(error) or type(error).__name__, title="The workspace could not be read")
+    if isinstance(error, UsageError):
+        st.error(error.message, title="The workspace could not be opened")
+        commands = (
+            "knowngood init       # start a workspace in this folder\nknowngood doctor     # say what is wrong with the one that is here"
+        )
+    else:
+        st.error(f"{type(error).__name__}: {error}", title="The published facts could not be read")
+        commands = "knowngood doctor           # say what is wrong\nknowngood publish --force  # compute the facts anew from the ledger"
     st.markdown("In a terminal, in the folder of your workspace:")
-    st.code("knowngood init       # start a workspace here\nknowngood doctor     # say what is wrong with this one\n", language="sh")
+    st.code(commands, language="sh")
     st.markdown("To look around first, with a synthetic team's history:")
     st.code("knowngood demo --serve", language="sh")
 

@@ -9,24 +9,24 @@ from toolkit.ui.scope import Scope, View
 
 __all__ = ["WINDOWS", "scope_bar"]
 
-WINDOWS = {4: "4 weeks", 13: "13 weeks", 26: "26 weeks", 52: "52 weeks"}
-USUAL = 26
+# As the command writes them, and as they stand in the address.
+WINDOWS = {"4w": 4, "13w": 13, "26w": 26, "52w": 52}
+USUAL = "26w"
 
 
 def scope_bar(whole: View) -> Scope:
-    """Draw the choices and return what was chosen; the address says `?weeks=…&services=…&severity=…`."""
+    """Draw the choices and return what was chosen; the address says `?window=…&services=…&severity=…`."""
     services, severities = _names(whole)
     left, middle, right = st.columns([4, 4, 3], vertical_alignment="bottom")
     with left:
-        weeks = st.segmented_control(
+        window = st.segmented_control(
             "Window",
             list(WINDOWS),
             default=USUAL,
             required=True,
-            format_func=lambda weeks: WINDOWS.get(weeks, str(weeks)),
-            key="weeks",
+            key="window",
             bind="query-params",
-            help="Ends where the data ends, not today.",
+            help="Weeks back from where the data ends, not from today.",
         )
     with middle:
         chosen = st.multiselect("Services", services, placeholder="All services", key="services", bind="query-params")
@@ -41,7 +41,7 @@ def scope_bar(whole: View) -> Scope:
         )
     # A hand-written address may hold anything: what is no option is no choice.
     return Scope(
-        weeks=weeks if weeks in WINDOWS else USUAL,
+        weeks=WINDOWS[window if window in WINDOWS else USUAL],
         services=tuple(sorted(set(chosen) & set(services))),
         severities=tuple(sorted(set(severe) & set(severities))),
     )
