@@ -60,7 +60,7 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
         "ledger_digest": digest,
         "code_version": code_version(),
     }
-    warehouse.write(workspace.state, version, {**tables, "owners": records["owner"].rename({"service_class": "class"})}, meta)
+    warehouse.write(workspace.state, version, {**tables, "owners": records["owner"].rename({"service_class": "class"}).sort("source", "source_id")}, meta)
     return version
 
 
