@@ -104,11 +104,12 @@ def declared_undone(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.Da
         wanted = asked.drop_nulls(name).select("rb", "part", "start", key=name)
         named = near_all.drop_nulls(key).select("part", "artifact", "position", key=key).sort("position")
         artifact = wanted.join_asof(named, left_on="start", right_on="position", by=["part", "key"], check_sortedness=False)
-        bring_ins = near_all.filter("bring_in").select("artifact", "position", undone="idx").sort("position", "undone")
+        # Whatever looks back looks through redeploys; but a rollout that was given up half-way is the one meant.
+        shipped = near_all.filter(pl.col("kind") != "redeploy").select("artifact", "position", undone="idx").sort("position", "undone")
         found = (
             artifact.drop_nulls("artifact")
             .drop("position")
-            .join_asof(bring_ins, left_on="start", right_on="position", by="artifact", check_sortedness=False)
+            .join_asof(shipped, left_on="start", right_on="position", by="artifact", check_sortedness=False)
         )
         return found.select("rb", "undone").drop_nulls()
 

@@ -171,7 +171,7 @@ def _attempts(
     told = said.join(entered, on="rb", how="left").select(
         key=pl.format("rollback:{}", "rb"),
         undoes="undone",
-        undoes_all=pl.coalesce("undoes_all", pl.concat_list("undone")),
+        undoes_all=pl.coalesce("undoes_all", pl.lit([], pl.List(pl.Int64))).list.set_union(pl.concat_list("undone")).list.sort(),
         restores="restores",
         also=pl.lit(None, pl.Int64),
     )
