@@ -31,7 +31,8 @@ ATTEMPTS = 5
 
 
 def publish(workspace: Workspace, *, force: bool = False) -> str:
-    """Stitches what the ledger holds and publishes it. Returns the warehouse's version; a version that is current already is not written again.
+    """Stitches what the ledger holds and publishes it. Returns the warehouse's version; a version that is current already is not
+    written again.
 
     Raises Busy when somebody else holds the ledger for more than 10 s.
     """
@@ -60,7 +61,12 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
         "ledger_digest": digest,
         "code_version": code_version(),
     }
-    warehouse.write(workspace.state, version, {**tables, "owners": records["owner"].rename({"service_class": "class"}).sort("source", "source_id")}, meta)
+    warehouse.write(
+        workspace.state,
+        version,
+        {**tables, "owners": records["owner"].rename({"service_class": "class"}).sort("source", "source_id")},
+        meta,
+    )
     return version
 
 
@@ -82,7 +88,8 @@ def _columns(record: str) -> list[str]:
 
 
 def horizon_of(records: dict[str, pl.DataFrame], coverage: pl.DataFrame, setting: datetime | None) -> tuple[datetime | None, str]:
-    """The moment up to which things are known, and where that comes from: the setting, the earliest declared end of coverage, the latest event."""
+    """The moment up to which things are known, and where that comes from: the setting, the earliest declared end of coverage, the
+    latest event."""
     if setting is not None:
         return setting, "setting"
     streams = [RECORDS[name].table for name in STITCHED]

@@ -17,7 +17,8 @@ Row = dict[str, Any]
 def with_artifacts(frame: pl.DataFrame) -> pl.DataFrame:
     """Adds `artifact` (number within everything; null where unknown) and `rebuilt`. The frame is in lineage order: part, then position.
 
-    Most partitions name all their artifacts by one identifier: there, equal text is the same artifact. Where identifiers mix, one commit has
+    Most partitions name all their artifacts by one identifier: there, equal text is the same artifact. Where identifiers mix, one
+    commit has
     two digests, or only some rows carry a configuration, the history is walked in order instead (with_walked_artifacts).
     """
     strength = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -17,7 +17,7 @@ DEPLOY_MECHANISMS = ["redeploy", "gitops", "traffic"]
 CARRIED_WITHIN = timedelta(minutes=60)
 FLAG_LASTS = timedelta(minutes=5)
 _INSTANT = timedelta(microseconds=1)
-_UNKNOWN_END = datetime(9999, 1, 1)
+_UNKNOWN_END = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def _until(end: str, start: str) -> pl.Expr:
@@ -28,7 +28,8 @@ def _until(end: str, start: str) -> pl.Expr:
 def carriers(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame:
     """Which deployment carries out which declared rollback: idx, rb.
 
-    Of kind rollback and overlapping, or shipping its target and overlapping or started within 60 min after its start. (After: with V1 at 9:30,
+    Of kind rollback and overlapping, or shipping its target and overlapping or started within 60 min after its start. (After: with V1
+    at 9:30,
     V2 at 9:45 and traffic switched back to V1 at 10:00, the release of V1 did not carry the switch.)
     """
     asked = rollbacks.filter(pl.col("mechanism").is_in(DEPLOY_MECHANISMS))
@@ -114,7 +115,7 @@ def declared_undone(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.Da
         return found.select("rb", "undone").drop_nulls()
 
     running = near.filter(pl.col("start").is_not_null()).with_columns(
-        until=pl.when("ended").then("deployed_at").otherwise(pl.lit(_UNKNOWN_END).dt.replace_time_zone("UTC").dt.cast_time_unit("us"))
+        until=pl.when("ended").then("deployed_at").otherwise(pl.lit(_UNKNOWN_END))
     )
     latest_moment = asked["start"].max()
     running = running.with_columns(until=pl.min_horizontal("until", pl.lit(latest_moment) + timedelta(seconds=1)))
@@ -263,7 +264,8 @@ def merged(parts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _swept(hulls: list[dict[str, Any]]) -> dict[int, int]:
-    """hull row → attempt, for hulls in order: one joins the earliest attempt of its cluster that it overlaps, unless both hold a flag change."""
+    """hull row → attempt, for hulls in order: one joins the earliest attempt of its cluster that it overlaps, unless both hold a flag
+    change."""
     open_attempts: dict[int, list[dict[str, Any]]] = defaultdict(list)
     joined: dict[int, int] = {}
     for hull in hulls:

@@ -33,7 +33,8 @@ def causes_declared(incidents: Incidents, deployments: pl.DataFrame) -> pl.DataF
 
 
 def likely_hotfixes(incidents: Incidents, deployments: pl.DataFrame, attempts: pl.DataFrame) -> pl.DataFrame:
-    """inc, part, idx: the last new artifact that came while the incident was open, recovery following within 60 min, no attempt ending later."""
+    """inc, part, idx: the last new artifact that came while the incident was open, recovery following within 60 min, no attempt ending
+    later."""
     fresh = ~pl.col("seen") & pl.col("artifact").is_not_null() & pl.col("successful") & (pl.col("kind") != "rollback") & ~pl.col("entered")
     new = deployments.lazy().filter(fresh).select("idx", "part", "start", moment="deployed_at").collect()
     spells = incidents.rows.select("inc", "link_time", "recovered_at").drop_nulls().join(incidents.places, on="inc")

@@ -110,7 +110,8 @@ def _stamps(incidents: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _stretches(stamps: pl.DataFrame) -> pl.DataFrame:
-    """rec, stretch, begins (its reopening), reopening (the next), mitigated_at, recovery, implied, section: of which incident it is part."""
+    """rec, stretch, begins (its reopening), reopening (the next), mitigated_at, recovery, implied, section: of which incident it is
+    part."""
 
     def earliest(what: str) -> pl.Expr:
         return pl.col("at").filter(pl.col("what") == what).min()

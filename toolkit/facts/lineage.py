@@ -20,7 +20,8 @@ _ORDER = ["part", "position", "start"]
 def with_lineage(frame: pl.DataFrame) -> pl.DataFrame:
     """Deployments with a time, of any number of partitions, put in lineage order, with what each one was.
 
-    Adds idx (row number in this order), artifact, rebuilt, overlapped, kind, kind_source, current (idx of the bring-in row that was current),
+    Adds idx (row number in this order), artifact, rebuilt, overlapped, kind, kind_source, current (idx of the bring-in row that was
+    current),
     bring_in, undoes, restores (idx), undoes_all (list of idx), superseded_by (idx), superseded_at, exposure, lead_time, first_seen.
     """
     return (

@@ -31,7 +31,8 @@ _INSTANT = timedelta(microseconds=1)
 
 
 def open_spells(incidents: Incidents) -> pl.DataFrame:
-    """When each incident counted as open on which partition: inc, part, from, until. It is so for at most 7 days after its last event so far."""
+    """When each incident counted as open on which partition: inc, part, from, until. It is so for at most 7 days after its last event
+    so far."""
     stretches = incidents.stretches.select("inc", "from", "recovery").drop_nulls("from")
     spells = stretches.join(incidents.stamps, on="inc").select(
         "inc",
@@ -62,7 +63,8 @@ def named_incidents(refs: pl.DataFrame, incidents: Incidents, records: pl.DataFr
 
 
 def fixes(records: pl.DataFrame, targets: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Which records the incidents name as their fix, in the incident's own environment: rec, `key`. targets: source, source_id, key, environment, production."""
+    """Which records the incidents name as their fix, in the incident's own environment: rec, `key`. targets: source, source_id, key,
+    environment, production."""
     refs = records.filter(~pl.col("planned")).select("source", "rec", ref="fixed_by", where="environment").drop_nulls("ref")
     found = resolve(refs, targets.select("source", "source_id", key), key).drop_nulls(key)
     if found.is_empty():
@@ -174,7 +176,8 @@ def with_race(attempts: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame
 
 
 def with_episodes(attempts: pl.DataFrame) -> pl.DataFrame:
-    """Adds episode (number) and episode_order: the attempts of one incident on a partition, else those within 2 h of the episode's first."""
+    """Adds episode (number) and episode_order: the attempts of one incident on a partition, else those within 2 h of the episode's
+    first."""
     joins = attempts.filter(~pl.col("drill") & ~pl.col("race") & ~pl.col("code_level")).sort("started_at", "id")
     linked = joins.filter(pl.col("inc").is_not_null()).with_columns(
         anchor=pl.col("attempt").first().over("inc", "part"),

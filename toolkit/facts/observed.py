@@ -90,7 +90,8 @@ def partitions(frames: Sequence[pl.DataFrame], production: Sequence[str]) -> pl.
 
 
 def deployments_until(frame: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
-    """Adds start, end, deployed_at, successful, unsuccessful, ended; one that ends beyond the horizon is in progress, one that begins there is not yet."""
+    """Adds start, end, deployed_at, successful, unsuccessful, ended; one that ends beyond the horizon is in progress, one that begins
+    there is not yet."""
     frame = frame.filter(~(pl.coalesce("started_at", "finished_at") > horizon).fill_null(value=False))
     unfinished = (pl.col("finished_at") > horizon).fill_null(value=False)
     ended_status = pl.col("status").is_in(ENDED_WELL + ENDED_BADLY)

@@ -174,7 +174,8 @@ def with_reapplied(attempts: pl.DataFrame, deployments: pl.DataFrame, evidence: 
 
 
 def with_known_good(attempts: pl.DataFrame, deployments: pl.DataFrame, evidence: pl.DataFrame) -> pl.DataFrame:
-    """Adds to_known_good, judged as of the attempt's start: the restored artifact had run 24 h, or 1 h until superseded, without a likely failure."""
+    """Adds to_known_good, judged as of the attempt's start: the restored artifact had run 24 h, or 1 h until superseded, without a
+    likely failure."""
     asked = attempts.select("attempt", "started_at", "restores").drop_nulls("restores")
     asked = of_rows(asked, "restores", deployments, artifact="artifact").drop_nulls("artifact")
     its = pl.col("artifact").is_in(asked["artifact"].unique().implode())

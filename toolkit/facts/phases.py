@@ -21,7 +21,8 @@ def with_cause(
 ) -> pl.DataFrame:
     """Adds cause_idx, cause_evidence, cause_source: declared, else what its first attempt undid, else by time.
 
-    causes: inc, idx; undone: inc, idx, level, at (start of the attempt); by_time: inc, idx, level, rule. Over several services: the best level, then the latest.
+    causes: inc, idx; undone: inc, idx, level, at (start of the attempt); by_time: inc, idx, level, rule. Over several services: the
+    best level, then the latest.
     """
     declared = causes.select(
         "inc", "idx", rank=pl.lit(0), level=pl.lit("certain"), rule=pl.lit("declared"), at=pl.lit(None, pl.Datetime("us", "UTC"))
@@ -63,7 +64,8 @@ def with_decision(incidents: pl.DataFrame, acts: pl.DataFrame, declared: pl.Data
 
 
 def with_phases(incidents: pl.DataFrame, deployments: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
-    """Adds started_at_source, detect, decide, act, whole, censored_phase, whole_source, recovered_undecided, offender (stamp in the wrong order)."""
+    """Adds started_at_source, detect, decide, act, whole, censored_phase, whole_source, recovered_undecided, offender (stamp in the
+    wrong order)."""
     firm = pl.col("cause_evidence").is_in(["certain", "likely"])
     incidents = of_rows(incidents, "cause_idx", deployments, cause_deployed="deployed_at", cause_started="start")
     derived = pl.when(firm & (pl.col("cause_deployed") <= pl.col("link_time"))).then("cause_deployed").when(firm).then("cause_started")

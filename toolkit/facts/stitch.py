@@ -28,8 +28,9 @@ __all__ = ["facts_of"]
 
 # What the passes read of a deployment; the rest joins again at the end, by row.
 PLACED = [
-    "row", "id", "source", "source_id", "part", "environment", "production", "version", "artifact_digest", "vcs_revision", "config_revision", "kind", "labels",
-    "branch", "trigger", "fixes_incident", "start", "finished_at", "deployed_at", "committed_at", "successful", "unsuccessful", "ended",
+    "row", "id", "source", "source_id", "part", "environment", "production", "version", "artifact_digest", "vcs_revision",
+    "config_revision", "kind", "labels", "branch", "trigger", "fixes_incident", "start", "finished_at", "deployed_at", "committed_at",
+    "successful", "unsuccessful", "ended",
 ]  # fmt: skip
 
 
@@ -42,8 +43,10 @@ def facts_of(
 ) -> dict[str, pl.DataFrame]:
     """Stitches records into facts.
 
-    records: by record name (deployment, rollback, incident, incident_event, flag_change), frames of the record's fields and `source`; any may be missing.
-    horizon: what lies after it has not happened. production: patterns of environment names. coverage_start: incidents that begin before it are marked.
+    records: by record name (deployment, rollback, incident, incident_event, flag_change), frames of the record's fields and `source`;
+    any may be missing.
+    horizon: what lies after it has not happened. production: patterns of environment names. coverage_start: incidents that begin
+    before it are marked.
     Returns deployments, rollbacks, incidents, hotfixes, evidence, health. The order of the input rows changes nothing.
     """
     deployments = deployments_until(fact_ids(typed("deployment", records.get("deployment"))), horizon)
@@ -64,7 +67,7 @@ def facts_of(
     deployments = deployments.with_row_index("row")
     placed = deployments.select(*PLACED).filter(pl.col("start").is_not_null())
     line, carried = _lineage(placed, rollbacks, known)
-    incidents = _with_stamping(fold(known, events, parts), known)
+    incidents = _with_stamping(fold(known, events, parts))
 
     switches = links.flag_offs(flags, incidents, known, parts)
     pieces, attempts = _attempts(line, rollbacks, switches, carried)
@@ -216,7 +219,7 @@ def _with_drills(line: pl.DataFrame, rollbacks: pl.DataFrame, carried: pl.DataFr
     return line.with_columns(drill=pl.col("idx").is_in(pl.concat([drills["idx"], returns]).implode()))
 
 
-def _with_stamping(incidents: Incidents, known: pl.DataFrame) -> Incidents:
+def _with_stamping(incidents: Incidents) -> Incidents:
     """Adds source_stamps: whether the incident's source stamps mitigations at all, by any incident of it."""
     stamping = incidents.rows.group_by("source").agg(source_stamps=pl.col("stamped").any())
     rows = incidents.rows.join(stamping, on="source", how="left", maintain_order="left")

@@ -134,11 +134,12 @@ def _deployments(
 
 
 _DEPLOYMENT = [
-    "id", "source", "source_id", "service", "environment", "production", "version", "artifact_digest", "vcs_revision", "status", "trigger",
-    "strategy", "actor", "migration", "started_at", "finished_at", "committed_at", "deployed_at", "successful", "ended", "artifact", "rebuilt",
-    "overlapped", "kind", "kind_source", "undoes", "undoes_all", "restores", "superseded_at", "exposure", "lead_time", "hotfix", "hotfix_source",
-    "hotfix_incident", "drill", "attempt", "failed", "failed_final", "failed_source", "failed_at", "stopped", "undone_by", "undone_at",
-    "incident", "recovered_at", "incident_started_at", "matured", "provisional", "changes_files", "changes_lines", "changes_review_minutes", "at",
+    "id", "source", "source_id", "service", "environment", "production", "version", "artifact_digest", "vcs_revision", "status",
+    "trigger", "strategy", "actor", "migration", "started_at", "finished_at", "committed_at", "deployed_at", "successful", "ended",
+    "artifact", "rebuilt", "overlapped", "kind", "kind_source", "undoes", "undoes_all", "restores", "superseded_at", "exposure",
+    "lead_time", "hotfix", "hotfix_source", "hotfix_incident", "drill", "attempt", "failed", "failed_final", "failed_source",
+    "failed_at", "stopped", "undone_by", "undone_at", "incident", "recovered_at", "incident_started_at", "matured", "provisional",
+    "changes_files", "changes_lines", "changes_review_minutes", "at",
 ]  # fmt: skip
 
 
@@ -172,9 +173,10 @@ def _rollbacks(attempts: pl.DataFrame, line: pl.DataFrame, incidents: pl.DataFra
 
 
 _ROLLBACK = [
-    "id", "service", "environment", "production", "parts", "mechanism", "trigger", "reason", "status", "decided_at", "started_at", "completed_at",
-    "undoes", "undoes_all", "restores", "incident", "incident_source", "episode", "episode_order", "storm", "drill", "race", "code_level", "outcome",
-    "outcome_source", "outcome_reason", "reapplied_at", "regretted", "to_known_good", "time_on_bad", "at",
+    "id", "service", "environment", "production", "parts", "mechanism", "trigger", "reason", "status", "decided_at", "started_at",
+    "completed_at", "undoes", "undoes_all", "restores", "incident", "incident_source", "episode", "episode_order", "storm", "drill",
+    "race", "code_level", "outcome", "outcome_source", "outcome_reason", "reapplied_at", "regretted", "to_known_good", "time_on_bad",
+    "at",
 ]  # fmt: skip
 
 
@@ -194,11 +196,12 @@ def _incidents(incidents: pl.DataFrame, line: pl.DataFrame, coverage_start: date
 
 
 _INCIDENT = [
-    "id", "source", "source_id", "title", "severity", "status", "services", "environment", "production", "planned", "duplicates", "alert", "root_cause",
-    "link_time", "started_at", "started_at_source", "detected_at", "detected_at_source", "detected_by", "acknowledged_at", "decided_at",
-    "decided_at_source", "mitigated_at", "resolved_at", "recovered_at", "recovered_at_source", "open", "reopened", "detect", "decide", "act", "whole",
-    "censored_phase", "whole_source", "recovered_undecided", "before_coverage", "remedy", "cause_deployment", "cause_evidence", "cause_source",
-    "not_a_deployment", "attempts", "repeat_of", "criterion_met_at", "silent_minutes", "offender", "at",
+    "id", "source", "source_id", "title", "severity", "status", "services", "environment", "production", "planned", "duplicates",
+    "alert", "root_cause", "link_time", "started_at", "started_at_source", "detected_at", "detected_at_source", "detected_by",
+    "acknowledged_at", "decided_at", "decided_at_source", "mitigated_at", "resolved_at", "recovered_at", "recovered_at_source",
+    "open", "reopened", "detect", "decide", "act", "whole", "censored_phase", "whole_source", "recovered_undecided",
+    "before_coverage", "remedy", "cause_deployment", "cause_evidence", "cause_source", "not_a_deployment", "attempts", "repeat_of",
+    "criterion_met_at", "silent_minutes", "offender", "at",
 ]  # fmt: skip
 
 
