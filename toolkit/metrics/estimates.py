@@ -128,7 +128,9 @@ def _rates(metric: Metric, cells: pl.LazyFrame, sums: Tally) -> pl.LazyFrame:
         note=_sentences(
             *_few(),
             pl.when(clustered & (pl.col("_clusters") < FEW)).then(pl.lit("for these services only")),
-            pl.when(clustered).then(pl.format("design effect {} over {} clusters", pl.col("_effect").round(2), "_clusters")),
+            pl.when(clustered & (pl.col("_effect") > 1)).then(
+                pl.format("design effect {} over {} clusters", pl.col("_effect").round(2), "_clusters")
+            ),
             pl.when(pl.col("_method") == BOOTSTRAP).then(pl.format("{} clusters", "_clusters")),
             *_shown(metric),
             *([metric.remark] if metric.remark is not None else []),

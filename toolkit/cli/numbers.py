@@ -1,0 +1,151 @@
+"""Commands that answer: metrics, facts, explain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from toolkit.cli.options import End, Json, Service, Since, Where, Window, opened, say_if_stale
+from toolkit.cli.output import print_json, print_table, records, talk, write_file
+from toolkit.cli.wording import METRIC_COLUMNS, metric_line
+
+__all__ = ["explain", "facts", "metrics"]
+
+# More rows than a person reads in a terminal.
+LISTED = 50
+
+
+def metrics(
+    *names: Annotated[str, Parameter(help="Metrics; none: all of them.")],
+    group: Annotated[Literal["dora", "recovery", "rollback", "hotfix"] | None, Parameter(help="Only this group.")] = None,
+    by: Annotated[Literal["service", "team", "class"] | None, Parameter(help="A row each.")] = None,
+    every: Annotated[Literal["1w", "1mo"] | None, Parameter(help="A row each week (from Monday) or month.")] = None,
+    window: Window = None,
+    since: Since = None,
+    to: End = None,
+    service: Service = None,
+    environment: Annotated[str | None, Parameter(help="Instead of all production environments.")] = None,
+    definition: Annotated[str, Parameter(help="Whose definition of the numbers.")] = "knowngood",
+    as_json: Json = False,
+    workspace: Where = None,
+) -> int:
+    """Measure: a number, its 95 % interval and what it is made of.
+
+    JSON rows: metric, group, kind, by, period, value, low, high, n, k, censored, unit, method, definition, note. The median of a duration
+    stands under the metric's name, its 90th percentile under NAME_p90. A value that is null is unknown; the note says why.
+    """
+    from toolkit.metrics import measure
+
+    place = opened(workspace)
+    say_if_stale(place)
+    rows = measure(
+        place,
+        *names,
+        group=group,
+        by=by,
+        every=every,
+        window=window,
+        start=since,
+        end=to,
+        service=service,
+        environment=environment,
+        definition=definition,
+    )
+    if as_json:
+        print_json(records(rows))
+    else:
+        shown = [name for name in METRIC_COLUMNS if (name != "by" or by) and (name != "period" or every)]
+        lines = [metric_line(row) for row in rows.iter_rows(named=True)]
+        print_table(shown, ([line[name] for name in shown] for line in lines), right=("value", "95 %", "n"))
+    return 0
+
+
+def facts(
+    kind: Annotated[Literal["deployments", "rollbacks", "incidents", "hotfixes"], Parameter(help="Which facts.")],
+    *,
+    service: Service = None,
+    as_json: Json = False,
+    to: Annotated[Path | None, Parameter(name="--to", help="Write a .parquet or .csv file instead.")] = None,
+    workspace: Where = None,
+) -> int:
+    """The facts behind the numbers, a row each. Durations are minutes in JSON and CSV; cells of a CSV are never formulas."""
+    import polars as pl
+
+    place = opened(workspace)
+    say_if_stale(place)
+    frame = getattr(place.facts, kind)
+    if service is not None:
+        frame = frame.filter(pl.col("services").list.contains(service) if kind == "incidents" else pl.col("service") == service)
+    rows: pl.DataFrame = frame.collect()
+    if to is not None:
+        write_file(rows, to)
+        talk(f"{len(rows):,} {kind} in {to}")
+    elif as_json:
+        print_json(records(rows))
+    else:
+        shown = _SHOWN[kind]
+        print_table(shown, rows.tail(LISTED).select(shown).rows())
+        if len(rows) > LISTED:
+            talk(f"The last {LISTED} of {len(rows):,}; all of them, with all columns: --json, or --to {kind}.csv")
+    return 0
+
+
+_SHOWN = {
+    "deployments": ["at", "id", "service", "environment", "version", "kind", "status", "failed_final", "undone_by"],
+    "hotfixes": ["at", "id", "service", "environment", "version", "hotfix", "hotfix_incident", "failed_final"],
+    "rollbacks": ["at", "id", "service", "environment", "mechanism", "status", "outcome", "outcome_reason", "incident"],
+    "incidents": ["at", "id", "services", "severity", "detect", "decide", "act", "whole", "remedy", "title"],
+}
+
+
+def explain(
+    metric: Annotated[str, Parameter(help="Which number.")],
+    *,
+    window: Window = None,
+    since: Since = None,
+    to: End = None,
+    service: Service = None,
+    environment: Annotated[str | None, Parameter(help="Instead of all production environments.")] = None,
+    as_json: Json = False,
+    workspace: Where = None,
+) -> int:
+    """Take a number apart: its definition, the sum, the rows that count and why the others do not."""
+    from toolkit.metrics import explain as explained
+
+    place = opened(workspace)
+    say_if_stale(place)
+    found = explained(place, metric, window=window, start=since, end=to, service=service, environment=environment)
+    if as_json:
+        print_json(_as_object(found))
+        return 0
+    print_table([found.title], [[found.definition], [""], [found.formula], *([[found.note]] if found.note else [])])
+    if len(found.excluded):
+        print_table(["left out", "rows"], found.excluded.rows(), right=("rows",))
+    if len(found.inferred):
+        told = [[row["column"], row["derived"], row["n"]] for row in found.inferred.iter_rows(named=True)]
+        print_table(["time or kind", "derived", "of"], told, right=("derived", "of"))
+    if len(found.counted):
+        print_table(found.counted.columns, found.counted.tail(LISTED).rows())
+    if len(found.counted) > LISTED:
+        talk(f"The last {LISTED} of {len(found.counted):,} rows; all of them: --json")
+    talk(f"{found.start:%Y-%m-%d %H:%M} to {found.end:%Y-%m-%d %H:%M} UTC; facts {found.digest}")
+    return 0
+
+
+def _as_object(found: Any) -> dict[str, Any]:
+    return {
+        "metric": found.row["metric"],
+        "title": found.title,
+        "definition": found.definition,
+        "formula": found.formula,
+        "from": found.start,
+        "to": found.end,
+        "row": found.row,
+        "counted": records(found.counted),
+        "excluded": records(found.excluded),
+        "rows_excluded": records(found.rows_excluded),
+        "inferred": records(found.inferred),
+        "digest": found.digest,
+    }
