@@ -1,0 +1,115 @@
+"""Looks for a history on which engine and oracle differ and prints the smallest it finds: python -m tests.oracle.fuzz --seconds 60."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from random import Random
+from typing import Any
+
+from tests.builders import _row, frames
+from tests.oracle import stitch
+from tests.oracle.comparison import Difference, differences, told
+from tests.oracle.hostile import hostile
+
+Row = dict[str, Any]
+History = dict[str, list[Row]]
+
+__all__ = ["compared", "picture", "smallest"]
+
+
+def compared(records: History, horizon: datetime, tables: set[str] | None = None, columns: set[str] | None = None) -> list[Difference]:
+    """What oracle and engine say differently about a history."""
+    from toolkit.facts import facts_of
+
+    return differences(stitch(records, horizon), facts_of(frames(records), horizon=horizon), tables=tables, columns=columns)
+
+
+def smallest(records: History, horizon: datetime, tables: set[str] | None, columns: set[str] | None) -> History:
+    """Takes rows and fields away as long as something of the same kind still differs."""
+    wanted = {(d.table, d.column) for d in compared(records, horizon, tables, columns)}
+
+    def fails(smaller: History) -> bool:
+        return bool(wanted & {(d.table, d.column) for d in compared(smaller, horizon, tables, columns)})
+
+    again = True
+    while again:
+        again = False
+        for smaller in _fewer_rows(records):
+            if fails(smaller):
+                records, again = smaller, True
+                break
+    for name, index, field, value in [(n, i, f, v) for n, rows in records.items() for i, row in enumerate(rows) for f, v in row.items()]:
+        default = _row(name, {}).get(field)
+        if value == default or field in {"source", "source_id"} or (default is None and field in {"service", "services", "at", "type", "incident"}):
+            continue
+        smaller = {n: [dict(row) for row in rows] for n, rows in records.items()}
+        smaller[name][index][field] = default
+        if fails(smaller):
+            records = smaller
+    return records
+
+
+def _fewer_rows(records: History) -> Iterator[History]:
+    for name, rows in records.items():
+        for index in range(len(rows)):
+            yield records | {name: rows[:index] + rows[index + 1 :]}
+
+
+def picture(records: History, horizon: datetime) -> str:
+    """The history as one would write it on a whiteboard."""
+    lines = []
+    for name, rows in records.items():
+        defaults = _row(name, {})
+        for row in rows:
+            said = [f"{field}={told(value)}" for field, value in row.items() if value != defaults.get(field) and field != "source_id"]
+            lines.append(f"  {name:14} {row['source_id']:4} {' '.join(said)}")
+    return "\n".join([*lines, f"  horizon        {told(horizon)}"])
+
+
+def main() -> None:
+    """Tries histories for a while and prints the smallest failing one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--tables", default="")
+    parser.add_argument("--columns", default="")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--not", dest="without", default="", help="columns to leave out")
+    parser.add_argument("--all", action="store_true", help="go on after the first and count by column")
+    options = parser.parse_args()
+    tables = set(filter(None, options.tables.split(","))) or None
+    columns = set(filter(None, options.columns.split(","))) or None
+    without = set(filter(None, options.without.split(",")))
+    until = time.monotonic() + options.seconds
+    tried, seed, counts = 0, options.seed, Counter[tuple[str, str]]()
+    best: dict[tuple[str, str], tuple[int, int]] = {}
+    while time.monotonic() < until:
+        records, horizon = hostile(Random(seed))
+        found = [d for d in compared(records, horizon, tables, columns) if d.column not in without]
+        tried += 1
+        size = sum(len(rows) for rows in records.values())
+        for key in {(d.table, d.column) for d in found}:
+            counts[key] += 1
+            best[key] = min(best.get(key, (99, 0)), (size, seed))
+        if found and not options.all:
+            break
+        seed += 1
+    if not counts:
+        print(f"{tried} histories, no difference")
+        return
+    for key, count in counts.most_common():
+        print(f"{key[0]}.{key[1]}: {count} of {tried} histories, e.g. --seed {best[key][1]}")
+    key = min(best, key=lambda key: best[key])
+    records, horizon = hostile(Random(best[key][1]))
+    focus = {d.column for d in compared(records, horizon, tables, columns)} - without if key[1] not in {"id", "row"} else None
+    small = smallest(records, horizon, {key[0]}, focus)
+    print(f"seed {best[key][1]}, made smaller:\n{picture(small, horizon)}")
+    for d in compared(small, horizon, tables, columns):
+        print(f"  {d.table:12} {d.id:14} {d.column:18} oracle {told(d.oracle):20} engine {told(d.engine)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Which attempt belongs to which incident, what is a race, what one episode; which deployments an incident may be about. METRICS 1.2 and 1.3."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.oracle.incidents import is_open, part_for
+from tests.oracle.lineage import place
+from tests.oracle.observed import Records, Row, named, same_place
+
+__all__ = ["flag_offs", "latest_candidate", "link", "parts_named", "say_hotfixes"]
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(hours=24)
+OFF_ACTIONS = {"off", "disable", "disabled", "turned_off", "killed", "kill"}
+OFF_STATES = {"off", "false", "0", "disabled"}
+
+
+def say_hotfixes(known: Records) -> None:
+    """Marks deployments that something declares a hotfix: kind, label, branch, or an incident of their environment that names them as its fix."""
+    for row in known["deployment"]:
+        labels = [label.lower() for label in row["labels"] or []]
+        branch = row["branch"] or ""
+        row["says_hotfix"] = row["kind"] == "hotfix" or "hotfix" in labels or branch.startswith("hotfix/")
+    for incident in known["incident"]:
+        fix = named(known["deployment"], incident["fixed_by"], incident["source"])
+        if fix is not None and same_place(incident, fix):
+            fix["says_hotfix"] = True
+
+
+def parts_named(known: Records, incidents: list[Row], ref: str | None, source: str) -> list[Row]:
+    """The parts of the incident that a reference names; a duplicate's name means its original."""
+    record = named(known["incident"], ref, source)
+    return [] if record is None else [row for row in incidents if row["record"] is record["original"]]
+
+
+def flag_offs(known: Records, incidents: list[Row]) -> list[Row]:
+    """Flags turned off for an incident: one names the other, or a kill switch of its service while it was open."""
+    found = []
+    for flag in known["flag_change"]:
+        off = (flag["action"] or "").lower() in OFF_ACTIONS or (flag["after"] or "").lower() in OFF_STATES
+        if not off:
+            continue
+        about = [row for row in parts_named(known, incidents, flag["incident"], flag["source"]) if _links(row, flag)]
+        about += [row for row in incidents if _links(row, flag) and named(known["flag_change"], row["fixed_by"], row["source"]) is flag]
+        if flag["kill_switch"]:
+            about += [row for row in incidents if _links(row, flag) and flag["service"] in row["services"] and is_open(row, flag["at"])]
+        service = flag["service"] or (about[0]["services"][0] if about else None)
+        if about and service:
+            found.append(flag | {"service": service})
+    return found
+
+
+def _links(incident: Row, row: Row) -> bool:
+    return not incident["planned"] and same_place(incident, row)
+
+
+def link(known: Records, incidents: list[Row], attempts: list[Row]) -> None:
+    """Adds incident, incident_source, race, episode and episode_order to the attempts."""
+    for attempt in attempts:
+        attempt["incident"], attempt["incident_source"] = None, None
+        if not attempt["drill"] and not attempt["code_level"]:
+            _find_incident(known, incidents, attempt)
+        undone = attempt["undoes"]
+        attempt["race"] = bool(
+            not attempt["drill"]
+            and attempt["trigger"] == "auto"
+            and attempt["incident"] is None
+            and attempt["reason"] is None
+            and undone is not None
+            and undone["successful"]
+            and timedelta(0) <= attempt["started_at"] - undone["deployed_at"] < timedelta(minutes=10)
+        )
+    _episodes(attempts)
+
+
+def _find_incident(known: Records, incidents: list[Row], attempt: Row) -> None:
+    for part in attempt["pieces"]:
+        naming = parts_named(known, incidents, part["names"], part["row"]["source"])
+        naming = naming or [row for row in incidents if _fixed_by(known, row, part)]
+        naming = [row for row in naming if _links(row, attempt)]
+        if naming:
+            attempt["incident"], attempt["incident_source"] = part_for(naming, attempt["started_at"]), "declared"
+            return
+    here = [row for row in incidents if _links(row, attempt) and attempt["service"] in row["services"]]
+    opened = [row for row in here if is_open(row, attempt["started_at"])]
+    if opened:
+        attempt["incident"] = max(opened, key=lambda row: (row["link_time"], row["id"]))
+        attempt["incident_source"] = "derived:open"
+        return
+    until = attempt["completed_at"] + HOUR
+    late = [row for row in here if row["started_at"] is None and row["detected_at"] and attempt["started_at"] < row["detected_at"] < until]
+    if late:
+        attempt["incident"] = min(late, key=lambda row: (row["detected_at"], row["id"]))
+        attempt["incident_source"] = "derived:late_ticket"
+
+
+def _fixed_by(known: Records, incident: Row, part: Row) -> bool:
+    """Whether the incident names this part, or the very record it came from, as its fix."""
+    fix = named(known[part["what"]], incident["fixed_by"], incident["source"])
+    return fix is not None and fix["id"] == part["id"]
+
+
+def _episodes(attempts: list[Row]) -> None:
+    """Those of one incident, per service and environment; the others within two hours of their first."""
+    for attempt in attempts:
+        attempt["episode"] = attempt["episode_order"] = None
+    episodes: list[list[Row]] = []
+    for attempt in attempts:
+        if attempt["drill"] or attempt["race"] or attempt["code_level"]:
+            continue
+        for episode in episodes:
+            first = episode[0]
+            same = place(first) == place(attempt) and first["incident"] is attempt["incident"]
+            if same and (attempt["incident"] is not None or attempt["started_at"] - first["started_at"] < 2 * HOUR):
+                episode.append(attempt)
+                break
+        else:
+            episodes.append([attempt])
+    for episode in episodes:
+        for order, attempt in enumerate(episode, 1):
+            attempt["episode"], attempt["episode_order"] = episode[0]["id"], order
+
+
+def latest_candidate(incident: Row, line: list[Row], attempts: list[Row]) -> Row | None:
+    """The latest deployment of one service and environment that an incident may be about."""
+    moment = incident["link_time"]
+    carrying = [part["row"] for attempt in attempts if attempt["incident"] is incident for part in attempt["pieces"]]
+    found = []
+    for row in line:
+        if row["entered"] or row["kind"] == "redeploy" or row["drill"] or any(row is one for one in carrying):
+            continue
+        until = row["end"] if row["unsuccessful"] else (row["start"] if row["in_progress"] else row["deployed_at"]) + DAY
+        if row["start"] <= moment < until:
+            found.append(row)
+    return max(found, key=lambda row: (row["deployed_at"], row["start"], row["source_id"], row["source"]), default=None)
