@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import polars as pl
 from pydantic import BaseModel
 
 from ingest.catalog import source_named
@@ -21,7 +22,7 @@ from toolkit.store.lock import hold
 from toolkit.store.mapping import Mapping
 from toolkit.store.staging import stage
 
-__all__ = ["RunReport", "load", "sync"]
+__all__ = ["RunReport", "load", "retry", "sync"]
 
 # Rows a flush: each compares with the whole ledger once, so a flush wants to be large; a killed load repeats at most one.
 FLUSH_ROWS = 250_000
@@ -85,6 +86,68 @@ def load(
         return _load(site.ledger, Path(path), record, how, source or how.source or "files", revised, flush_rows, skip_known=False)
 
 
+def retry(site: Site, mapping: Path | None = None) -> list[RunReport]:
+    """Read quarantined rows again: as they were read before, or by `mapping`. What is a record now leaves the quarantine.
+
+    Rows keep the version of the load that brought them. Lines that could not be split into cells stay: load their file again once it
+    is put right.
+    """
+    how = Mapping.read(mapping) if mapping is not None else None
+    ledger = site.ledger
+    reports = []
+    with hold(ledger.folder / "sync.lock"):
+        refused = ledger.quarantine().filter(pl.col("raw").str.starts_with("{"))
+        batch = ["record", "source", "path", "version", "seen_at", "mapping", "revised"]
+        for _, rows in refused.group_by(batch, maintain_order=True):
+            reports.append(_retry(ledger, rows, how))
+    return reports
+
+
+def _retry(ledger: Ledger, rows: pl.DataFrame, mapping: Mapping | None) -> RunReport:
+    """Rows of one load, once more."""
+    first = rows.row(0, named=True)
+    began = time.monotonic()
+    how = mapping or Mapping.model_validate_json(first["mapping"] or "{}")
+    draft = ledger.folder / "staging.jsonl"
+    draft.write_text("".join(" ".join(raw.splitlines()) + "\n" for raw in rows["raw"]), encoding="utf-8")
+    report = RunReport(first["source"], first["record"], first["path"])
+    now = datetime.now(UTC)
+    run = ledger.begin_run(source=first["source"], record=first["record"], path=first["path"], now=now)
+    try:
+        with stage(
+            draft,
+            _model(first["record"], how),
+            mapping=how,
+            source=first["source"],
+            now=now,
+            stamp=first["seen_at"],
+            revised=first["revised"],
+            people=ledger.people,
+            scratch=ledger.folder / "staging.duckdb",
+        ) as staged:
+            entry = Load(
+                run,
+                first["record"],
+                first["source"],
+                first["path"],
+                first["version"],
+                "",
+                first["seen_at"],
+                how.model_dump_json(),
+                first["revised"],
+                covers=how.covers,
+                again=tuple(rows["id"]),
+            )
+            total = ledger.flush(staged, 0, staged.rows - 1, load=entry, final=True)
+    except KnowngoodError as error:
+        ledger.end_run(run, status="failed", error=error.message, now=datetime.now(UTC))
+        return replace(report, read=rows.height, quarantined=rows.height, error=error.message, exit_code=error.exit_code)
+    finally:
+        draft.unlink()
+    ledger.end_run(run, status="ok", error=None, now=datetime.now(UTC))
+    return replace(report, **asdict(total), seconds=time.monotonic() - began)
+
+
 def sync(site: Site, names: Sequence[str] = ()) -> list[RunReport]:
     """Bring in what is new from the sources in knowngood.toml: those named, or all. One source's error does not stop the others."""
     unknown = [name for name in names if name not in site.settings.sources]
@@ -101,8 +164,9 @@ def sync(site: Site, names: Sequence[str] = ()) -> list[RunReport]:
 def _sync_files(site: Site, name: str) -> list[RunReport]:
     """The files of one source. A file that cannot be read does not stop the next."""
     options = dict(site.settings.sources[name])
-    module = source_named(str(options.pop("kind", "files" if "path" in options else name)))
+    kind = str(options.pop("kind", "files" if "path" in options else name))
     try:
+        module = source_named(kind)
         files = list(module.read(root=site.root, **options))
     except KnowngoodError as error:
         return [RunReport(name, str(options.get("record", "")), None, error=error.message, exit_code=error.exit_code)]
@@ -138,7 +202,7 @@ def _load(
     stream = f"{record} {path.resolve()}"
     how = hashlib.sha256(f"{mapping.digest} {revised}".encode()).hexdigest()
     known = ledger.cursor(source, stream)
-    same = known is not None and known["sha256"] == sha256 and known["mapping"] == how
+    same = known is not None and known["sha256"] == sha256 and known["how"] == how
     if same and known is not None and known["complete"] and skip_known:
         return replace(report, skipped=True, seconds=time.monotonic() - began)
     resumed = same and known is not None and not known["complete"]
@@ -152,11 +216,14 @@ def _load(
             mapping=mapping,
             source=source,
             now=stamp,
+            stamp=stamp,
             revised=revised,
             people=ledger.people,
             scratch=ledger.folder / "staging.duckdb",
         ) as staged:
-            entry = Load(run, record, source, str(path), sha256, stream, stamp, how, covers=mapping.covers)
+            entry = Load(
+                run, record, source, str(path), sha256, stream, stamp, mapping.model_dump_json(), revised, how=how, covers=mapping.covers
+            )
             total = Counts(**known["counts"]) if resumed and known is not None else Counts()
             done = int(known["done"]) if resumed and known is not None else 0
             while True:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from toolkit.store.columns import times_of
 from toolkit.store.connect import quoted
 
-__all__ = ["Counts", "Load", "add_to_run", "write_coverage", "write_cursor", "write_quarantine", "write_raw"]
+__all__ = ["Counts", "Load", "add_to_run", "free_from_quarantine", "write_coverage", "write_cursor", "write_quarantine", "write_raw"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,13 @@ class Load:
     stream: str
     stamp: datetime
     mapping: str
+    revised: datetime | None = None
+    # Digest of the mapping and `revised`: a load goes on only with the same.
+    how: str = ""
     covers: tuple[datetime, datetime] | None = None
     items: bytes | None = None
+    # Ids of the quarantined rows that this load reads again.
+    again: tuple[str, ...] | None = None
     before: Counts = field(default_factory=Counts)
 
 
@@ -58,34 +63,60 @@ def write_raw(con: duckdb.DuckDBPyConnection, load: Load, number: int, first: in
 
 
 def write_quarantine(con: duckdb.DuckDBPyConnection, load: Load) -> int:
-    """All rows of the load that are no records. The same row of the same load is kept once, however often it is loaded.
+    """All rows of the load that are no records. The same row of the same record is kept once, however often it is loaded.
 
-    Rows of the same file that have become records since (a better mapping, a time that is past by now) leave. Returns how many are refused.
+    Rows of the same file that have become records since (by a better mapping, or a time that has come) leave. Returns how many
+    are refused.
     """
-    values = {"record": load.record, "path": load.path, "version": load.sha256, "run": load.run, "stamp": load.stamp}
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE refused AS
-        SELECT sha256(concat_ws(chr(31), $record, source, row_number() OVER (PARTITION BY source, raw ORDER BY rowid), raw)) AS id, * FROM problems
+        SELECT sha256(concat_ws(chr(31), $record, source, row_number() OVER (PARTITION BY source, raw ORDER BY rowid), raw)) AS id, *
+        FROM problems
         """,
         {"record": load.record},
     )
-    con.execute(
-        "DELETE FROM ledger.quarantine WHERE record = $record AND path = $path AND version = $version AND id NOT IN (SELECT id FROM refused)",
-        {name: values[name] for name in ("record", "path", "version")},
-    )
-    con.execute("""
-        UPDATE ledger.quarantine AS q SET error = r.error, field = r.field, rule = r.rule FROM refused AS r WHERE q.id = r.id
-    """)
+    known = "record = $record AND path = $path AND version = $version" if load.again is None else "id IN (SELECT unnest($again::VARCHAR[]))"
+    values = {"record": load.record, "path": load.path, "version": load.sha256} if load.again is None else {"again": list(load.again)}
+    con.execute(f"DELETE FROM ledger.quarantine WHERE {known} AND id NOT IN (SELECT id FROM refused)", values)
     con.execute(
         """
-        INSERT INTO ledger.quarantine (id, record, source, path, place, field, rule, error, raw, version, run, seen_at)
-        SELECT id, $record, source, $path, place, field, rule, error, raw, $version, $run, $stamp
+        UPDATE ledger.quarantine AS q SET error = r.error, field = r.field, rule = r.rule, mapping = $mapping FROM refused AS r WHERE q.id = r.id
+        """,
+        {"mapping": load.mapping},
+    )
+    con.execute(
+        """
+        INSERT INTO ledger.quarantine BY NAME
+        SELECT id, $record AS record, source, $path AS path, place, field, rule, error, raw, $version AS version, $run AS run, $stamp AS seen_at,
+            key, $mapping AS mapping, $revised::TIMESTAMPTZ AS revised
         FROM refused WHERE id NOT IN (SELECT id FROM ledger.quarantine)
         """,
-        values,
+        {
+            "record": load.record,
+            "path": load.path,
+            "version": load.sha256,
+            "run": load.run,
+            "stamp": load.stamp,
+            "mapping": load.mapping,
+            "revised": load.revised,
+        },
     )
     return int(con.execute("SELECT count(*) FROM refused").fetchall()[0][0])
+
+
+def free_from_quarantine(con: duckdb.DuckDBPyConnection, record: type[BaseModel], load: Load) -> None:
+    """Rows whose id has come in as a record leave: somebody has put them right at the source. Rows of this very load stay."""
+    if "source_id" not in record.model_fields:
+        return
+    con.execute(
+        """
+        DELETE FROM ledger.quarantine AS q
+        WHERE record = $record AND key IS NOT NULL AND id NOT IN (SELECT id FROM refused)
+            AND EXISTS (SELECT 1 FROM staged AS s WHERE s.fine AND s.source = q.source AND s.source_id = q.key)
+        """,
+        {"record": load.record},
+    )
 
 
 def write_coverage(con: duckdb.DuckDBPyConnection, record: type[BaseModel], load: Load, first: int, last: int, *, final: bool) -> None:
@@ -130,7 +161,7 @@ def write_coverage(con: duckdb.DuckDBPyConnection, record: type[BaseModel], load
 
 def write_cursor(con: duckdb.DuckDBPyConnection, load: Load, total: Counts, *, done: int, complete: bool) -> None:
     """How far the load is: a load of the same file and mapping goes on from here."""
-    value = {"sha256": load.sha256, "mapping": load.mapping, "stamp": load.stamp.isoformat(), "done": done, "complete": complete}
+    value = {"sha256": load.sha256, "how": load.how, "stamp": load.stamp.isoformat(), "done": done, "complete": complete}
     con.execute("DELETE FROM ledger.cursors WHERE source = ? AND stream = ?", [load.source, load.stream])
     con.execute(
         "INSERT INTO ledger.cursors VALUES (?, ?, ?, ?)",

@@ -36,7 +36,7 @@ _TYPES = {
 # What Python's str.strip() takes away, so that both validators see the same text.
 _SPACE = "".join(f"chr({code})||" for code in range(0x10000) if chr(code).isspace()).removesuffix("||")
 _ISO = r"\d{4}-[01]\d-[0-3]\d[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
-_ISO_WITH_OFFSET = _ISO + r"(Z|[+-][01]\d:[0-5]\d)"
+_ISO_WITH_OFFSET = _ISO + r"(Z|[+-][01]\d(:[0-5]\d)?)"
 # git and many loggers: 2024-03-01 10:00:00 +0100, and a plain UTC
 _ISO_SPACED = _ISO + r" ?([+-][01]\d[0-5]\d|UTC)"
 _TRUE, _FALSE = "('true', 't', 'yes', 'y', 'on', '1')", "('false', 'f', 'no', 'n', 'off', '0')"
@@ -164,7 +164,9 @@ def content_hash(record: type[BaseModel]) -> str:
 
 def trimmed(text: str) -> str:
     """SQL for Python's strip()."""
-    return f"trim({text}, {_SPACE})"
+    # trim() with a set of characters costs twenty times what this look at both ends does, and nearly all text is clean.
+    clean = f"{text}[1] BETWEEN '!' AND '~' AND {text}[-1] BETWEEN '!' AND '~'"
+    return f"CASE WHEN {clean} THEN {text} ELSE trim({text}, {_SPACE}) END"
 
 
 @cache

@@ -16,7 +16,7 @@ import polars as pl
 
 from toolkit.errors import Busy, UsageError
 from toolkit.records import RECORDS
-from toolkit.store.books import Counts, Load, add_to_run, write_coverage, write_cursor, write_quarantine, write_raw
+from toolkit.store.books import Counts, Load, add_to_run, free_from_quarantine, write_coverage, write_cursor, write_quarantine, write_raw
 from toolkit.store.connect import connect, literal, quoted, select_list
 from toolkit.store.flush import write_losers, write_rows
 from toolkit.store.lock import hold
@@ -114,6 +114,13 @@ class Ledger:
         """Every load and sync, newest first, with its counts."""
         return self._frame("SELECT * FROM runs ORDER BY id DESC")
 
+    def forget(self, ids: list[str]) -> int:
+        """Drop quarantined rows that nobody will put right. Returns how many there were."""
+        with self.opened(write=True) as con:
+            return len(
+                con.execute("DELETE FROM quarantine WHERE id IN (SELECT unnest($ids::VARCHAR[])) RETURNING id", {"ids": ids}).fetchall()
+            )
+
     def cursor(self, source: str, stream: str) -> dict[str, Any] | None:
         """Where a source's stream was left off."""
         with self.opened() as con:
@@ -168,13 +175,17 @@ class Ledger:
             counts = write_rows(con, staged.record, first, last, load.stamp, raw)
             if final:
                 counts += write_losers(con, staged.record, load.stamp, raw)
+            quarantined = write_quarantine(con, load)
+            if final:
+                free_from_quarantine(con, staged.record, load)
             if first == 0:
-                counts += Counts(read=staged.read, quarantined=write_quarantine(con, load))
+                counts += Counts(read=staged.read, quarantined=quarantined)
             if counts.new or counts.changed or counts.superseded:
                 write_raw(con, load, raw, first, last)
             write_coverage(con, staged.record, load, first, last, final=final)
             total = load.before + counts
-            write_cursor(con, load, total, done=last + 1, complete=final)
+            if load.again is None:
+                write_cursor(con, load, total, done=last + 1, complete=final)
             add_to_run(con, load.run, total)
         return counts
 

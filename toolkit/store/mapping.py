@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from toolkit.errors import UsageError
 
@@ -74,6 +74,15 @@ class Mapping(BaseModel):
     unknown: Literal["refuse", "keep"] = "refuse"
     nulls: list[str] = Field(default_factory=list)
     separator: str = Field(";", min_length=1)
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        # [times] holds format and zone for all beside a table for each field that differs.
+        odd = [key for key, value in self.times.items() if isinstance(value, str) and key not in ("format", "zone")]
+        if odd:
+            raise ValueError(f"[times] takes format, zone and a table for each field; {odd[0]} is neither: write [times.{odd[0]}]")
+        TimeForm.model_validate({key: value for key, value in self.times.items() if isinstance(value, str)})
+        return self
 
     @classmethod
     def read(cls, path: Path) -> Self:

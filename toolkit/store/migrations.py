@@ -52,6 +52,14 @@ def _books(con: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
+@migration(2)
+def _retry(con: duckdb.DuckDBPyConnection) -> None:
+    """A quarantined row keeps how it was read, so that it can be read again, and its id, so that a good row of that id frees it."""
+    con.execute("ALTER TABLE quarantine ADD COLUMN key VARCHAR")
+    con.execute("ALTER TABLE quarantine ADD COLUMN mapping VARCHAR")
+    con.execute("ALTER TABLE quarantine ADD COLUMN revised TIMESTAMPTZ")
+
+
 CURRENT = len(MIGRATIONS)
 
 

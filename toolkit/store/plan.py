@@ -32,7 +32,7 @@ def plan(record: type[BaseModel], cells: Cells, mapping: Mapping, people: People
     """How to read `record` out of `cells`. Raises DataError or UsageError, naming the columns that do not fit."""
     fields = columns_of(record)
     _check_names(fields, cells, mapping, path)
-    chosen = {column.name: _columns_for(column, fields, cells, mapping) for column in fields}
+    chosen = {column.name: _columns_for(column, cells, mapping) for column in fields}
     chosen["source"] = ["source"] if "source" in cells.columns else None
     _check_unknown(fields, cells, mapping, chosen, path)
     _check_required(fields, chosen, mapping, path)
@@ -55,11 +55,12 @@ def plan(record: type[BaseModel], cells: Cells, mapping: Mapping, people: People
     return Plan(texts, values, naive, personal)
 
 
-def _columns_for(column: Column, fields: tuple[Column, ...], cells: Cells, mapping: Mapping) -> list[str] | None:
+def _columns_for(column: Column, cells: Cells, mapping: Mapping) -> list[str] | None:
     named = mapping.columns_for(column.name)
     if named is not None or column.name in mapping.constants:
         return named
-    taken = {name for field in fields for name in mapping.columns_for(field.name) or ()}
+    # A column that is given to a field has found its place; one that is only part of an id has not.
+    taken = {name for named in mapping.columns.values() for name in ([named] if isinstance(named, str) else named)}
     candidates = [column.name, *([column.alias] if column.alias else []), *(["id"] if column.name == "source_id" else [])]
     return next(([name] for name in candidates if name in cells.columns and name not in taken), None)
 
@@ -74,8 +75,8 @@ def _text(names: list[str] | None, cells: Cells, mapping: Mapping, field: str, *
     nulls = ", ".join(map(literal, ["", *mapping.nulls]))
     parts = []
     for name in names:
-        cell = trimmed(f"{cells.columns[name]}::VARCHAR")
-        parts.append(f"CASE WHEN {cell} NOT IN ({nulls}) THEN {cell} END")
+        cell = f"({trimmed(f'({cells.columns[name]})')})"
+        parts.append(f"CASE WHEN {cell} NOT IN ({nulls}) THEN {cell} END" if mapping.nulls else f"nullif({cell}, '')")
     if len(parts) == 1:
         text = parts[0]
     elif many:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import duckdb
 
 from toolkit.errors import DataError, UsageError
 from toolkit.store.connect import literal, quoted
 
-__all__ = ["LINE_LIMIT", "Cells", "format_of", "read_cells"]
+__all__ = ["LINE_LIMIT", "Cells", "format_of", "read_cells", "with_plain_line_ends", "without_open_quotes"]
 
 Format = Literal["csv", "jsonl", "parquet"]
 # A line longer than this is no row of ours; reading on costs its length in memory.
@@ -60,6 +63,97 @@ def read_cells(con: duckdb.DuckDBPyConnection, path: Path) -> Cells:
             return _parquet(con, path)
 
 
+def with_plain_line_ends(path: Path, copy: Path) -> Path:
+    """The file itself where all its lines end alike; else `copy`, in which they end in a newline.
+
+    DuckDB's reader refuses a file that changes its line ends, as one written on two systems does.
+    """
+    if format_of(path) == "parquet":
+        return path
+    plain = windows = old = 0
+    last = b""
+    with _opened(path) as file:
+        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise DataError(f"{path}: this is UTF-16, not UTF-8. Save the file as UTF-8 and load it again.")
+        file.seek(0)
+        for block in _blocks(file):
+            # A pair that is cut by the end of a block counts once: with the block it ends in.
+            windows += block.count(b"\r\n") + (last == b"\r" and block.startswith(b"\n"))
+            plain += block.count(b"\n")
+            old += block.count(b"\r")
+            last = block[-1:]
+    if (windows in (0, plain)) and old == windows:
+        return path
+    with _opened(path) as file, copy.open("wb") as out:
+        held = b""
+        for block in itertools.chain(_blocks(file), [b""]):
+            text = held + block
+            # Wait for what follows a carriage return at the very end.
+            held = b"\r" if block and text.endswith(b"\r") else b""
+            text = text.removesuffix(held) if held else text
+            out.write(text.replace(b"\r\n", b"\n").replace(b"\r", b"" if plain else b"\n"))
+    return copy
+
+
+def without_open_quotes(path: Path, copy: Path) -> list[tuple[int, str]]:
+    """Write `copy`: the CSV file with an empty line for each line whose quote is never closed. Returns those lines, numbered.
+
+    To a CSV reader everything after such a quote is one cell, so rows that are whole would be lost with it.
+    """
+    names, delimiter = _header(path)
+    open_lines: list[tuple[int, str]] = []
+    with _opened(path) as file, copy.open("wb") as out:
+        lines = enumerate(file, start=1)
+        ahead: list[tuple[int, bytes]] = []
+        while first := (ahead.pop(0) if ahead else next(lines, None)):
+            number, line = first
+            if line.count(b'"') % 2 == 0:
+                out.write(line)
+                continue
+            taken = _cell_over_lines(line, ahead, lines, delimiter, len(names))
+            if taken is None:
+                open_lines.append((number, line.decode("utf-8", "replace").rstrip("\r\n")))
+                out.write(b"\n")
+            else:
+                out.write(line + b"".join(more for _, more in ahead[:taken]))
+                del ahead[:taken]
+    return open_lines
+
+
+def _cell_over_lines(
+    line: bytes, ahead: list[tuple[int, bytes]], lines: Iterator[tuple[int, bytes]], delimiter: str, width: int
+) -> int | None:
+    """How many of the lines ahead belong to the cell that `line` opens; None where they do not make a row. Reads ahead as needed."""
+    text, size = [line], len(line)
+    for place in itertools.count():
+        if place == len(ahead):
+            more = next(lines, None)
+            if more is None:
+                return None
+            ahead.append(more)
+        text.append(ahead[place][1])
+        size += len(text[-1])
+        if size > LINE_LIMIT:
+            return None
+        if text[-1].count(b'"') % 2 == 1:
+            whole = b"".join(text).decode("utf-8", "replace")
+            try:
+                rows = list(csv.reader(whole.splitlines(keepends=True), delimiter=delimiter, strict=True))
+            except csv.Error:
+                return None
+            return place + 1 if len(rows) == 1 and len(rows[0]) == width else None
+    return None
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    while block := file.read(1 << 22):
+        yield block
+
+
 def _csv(path: Path) -> Cells:
     header, delimiter = _header(path)
     types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
@@ -73,7 +167,7 @@ def _csv(path: Path) -> Cells:
 
 def _header(path: Path) -> tuple[list[str], str]:
     """The names in a CSV file's first line and what separates them."""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         first = file.readline(LINE_LIMIT)
     try:
         line = first.decode("utf-8-sig").rstrip("\r\n")
@@ -93,10 +187,12 @@ def _header(path: Path) -> tuple[list[str], str]:
 def _jsonl(con: duckdb.DuckDBPyConnection, path: Path) -> Cells:
     # Lines are read as one-column CSV: DuckDB's JSON reader would lose the text of a broken line, and a control character
     # cannot occur in JSON text.
-    table = (
-        f"read_csv({literal(path)}, columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false, delim = chr(1), quote = '', "
+    lines = (
+        f"read_csv({literal(path)}, columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false, delim = e'\\x01', quote = '', "
         f"escape = '', store_rejects = true, rejects_limit = 0, max_line_size = {LINE_LIMIT})"
-    ).replace("chr(1)", "e'\\x01'")
+    )
+    # Empty lines are no rows; a byte order mark is no part of the first.
+    table = f"(SELECT ltrim(line, chr(65279)) AS line FROM {lines} WHERE ltrim(line) <> '')"
     readable = "(json_valid(line) AND json_type(line) = 'OBJECT')"
     keys = f"""
         WITH objects AS (SELECT line FROM {table} WHERE {readable}),

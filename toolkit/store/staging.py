@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from toolkit.store.connect import connect, literal, quoted, select_list
 from toolkit.store.mapping import Mapping
 from toolkit.store.people import PEOPLE, People
 from toolkit.store.plan import Plan, plan
-from toolkit.store.readers import Cells, read_cells
+from toolkit.store.readers import Cells, format_of, read_cells, with_plain_line_ends, without_open_quotes
 
 __all__ = ["Problem", "Staged", "judge", "person_of", "same_key", "stage"]
 
@@ -40,6 +40,7 @@ class Problem:
     error: str
     raw: str
     source: str
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,49 +62,88 @@ def stage(
     mapping: Mapping,
     source: str,
     now: datetime,
+    stamp: datetime,
     revised: datetime | None,
     people: People,
     scratch: Path,
 ) -> Iterator[Staged]:
-    """Read and judge a file. `now` bounds valid times; `revised` stands in where a row has no revised_at.
+    """Read and judge a file. `now` bounds valid times; `revised` stands in where a row has no revised_at, `stamp` where that is None.
 
     `scratch` is a database file that is removed afterwards; one left by a killed run is overwritten.
     """
-    for old in (scratch, scratch.with_name(scratch.name + ".wal")):
-        old.unlink(missing_ok=True)
+    _remove(scratch)
     try:
         with connect(scratch) as con:
             con.execute("SET VARIABLE now = ?", [now])
+            con.execute("SET VARIABLE stamp = ?", [stamp])
             for name, value in people.variables() if people.how == "hash" else ():
                 con.execute(f"SET VARIABLE {name} = ?", [value])
-            yield _staged(con, path, record, mapping, source, now, revised, people)
+            yield _staged(_Reading(con, path, record, mapping, source, now, revised, people), scratch)
     finally:
-        for old in (scratch, scratch.with_name(scratch.name + ".wal")):
-            old.unlink(missing_ok=True)
+        _remove(scratch)
 
 
-def _staged(
-    con: duckdb.DuckDBPyConnection,
-    path: Path,
-    record: type[BaseModel],
-    mapping: Mapping,
-    source: str,
-    now: datetime,
-    revised: datetime | None,
-    people: People,
-) -> Staged:
-    cells = read_cells(con, path)
-    how = plan(record, cells, mapping, people, path.name)
-    _refuse_naive_columns(con, cells, how, path)
-    con.execute(_judged(record, cells, how, source, revised))
-    con.execute("CREATE TABLE problems (place VARCHAR, field VARCHAR, rule VARCHAR, error VARCHAR, raw VARCHAR, source VARCHAR)")
+@dataclass(frozen=True)
+class _Reading:
+    """One file, and all that says how to read it."""
+
+    con: duckdb.DuckDBPyConnection
+    path: Path
+    record: type[BaseModel]
+    mapping: Mapping
+    source: str
+    now: datetime
+    revised: datetime | None
+    people: People
+
+
+def _staged(this: _Reading, scratch: Path) -> Staged:
+    con, record = this.con, this.record
+    con.execute(
+        "CREATE TABLE problems (place VARCHAR, field VARCHAR, rule VARCHAR, error VARCHAR, raw VARCHAR, source VARCHAR, key VARCHAR)"
+    )
+    plain = with_plain_line_ends(this.path, _beside(scratch, "plain", this.path))
+    how = _read(this, plain)
+    lost = 0
+    if format_of(plain) == "csv" and _has_open_quotes(con):
+        whole = _beside(scratch, "whole", this.path)
+        lines = without_open_quotes(plain, whole)
+        con.execute("DROP TABLE staged; DROP TABLE reject_errors; DROP TABLE reject_scans")
+        how = _read(this, whole)
+        _insert_problems(con, [_line_problem(number, "UNQUOTED VALUE", text, this.source) for number, text in lines])
+        lost = len(lines)
     read = con.execute("SELECT count(*) FROM staged").fetchall()[0][0]
-    _judge_again(con, record, how, source, now, revised, people)
-    rejects = _keep_rejects(con, source)
+    _judge_again(this, how)
+    rejects = _keep_rejects(con, this.source)
     _find_losers(con, record)
     rows = con.execute("SELECT coalesce(max(rowid) + 1, 0) FROM staged").fetchall()[0][0]
     problems = con.execute("SELECT count(*) FROM problems").fetchall()[0][0]
-    return Staged(con, record, rows, read + rejects, problems)
+    return Staged(con, record, rows, read + rejects + lost, problems)
+
+
+def _beside(scratch: Path, what: str, path: Path) -> Path:
+    """A place for a rewritten copy of `path`, named so that its format can still be told."""
+    suffix = next((suffix for suffix in reversed(path.suffixes) if suffix.lower() != ".gz"), "")
+    return scratch.with_name(f"{scratch.name}.{what}{suffix}")
+
+
+def _remove(scratch: Path) -> None:
+    """The scratch file and all copies beside it; those of a killed run too."""
+    for left in scratch.parent.glob(f"{scratch.name}*"):
+        left.unlink(missing_ok=True)
+
+
+def _read(this: _Reading, path: Path) -> Plan:
+    cells = read_cells(this.con, path)
+    how = plan(this.record, cells, this.mapping, this.people, this.path.name)
+    _refuse_naive_columns(this.con, cells, how, this.path)
+    this.con.execute(_judged(this.record, cells, how, this.source, this.revised))
+    return how
+
+
+def _has_open_quotes(con: duckdb.DuckDBPyConnection) -> bool:
+    found = "SELECT 1 FROM reject_errors WHERE error_type IN ('UNQUOTED VALUE', 'LINE SIZE OVER MAXIMUM') LIMIT 1"
+    return bool(con.execute(found).fetchall())
 
 
 def _refuse_naive_columns(con: duckdb.DuckDBPyConnection, cells: Cells, how: Plan, path: Path) -> None:
@@ -171,10 +211,9 @@ def _instant(time: datetime | None) -> str:
     return "NULL::TIMESTAMPTZ" if time is None else f"TIMESTAMPTZ {literal(time.astimezone(UTC).isoformat())}"
 
 
-def _judge_again(
-    con: duckdb.DuckDBPyConnection, record: type[BaseModel], how: Plan, source: str, now: datetime, revised: datetime | None, people: People
-) -> None:
+def _judge_again(this: _Reading, how: Plan) -> None:
     """Let the model judge what the checks refused: what it accepts joins `staged`, the rest becomes problems with a reason."""
+    con, record, source, now = this.con, this.record, this.source, this.now
     last = -1
     fetch = "SELECT rowid, raw, said FROM staged WHERE NOT fine AND rowid > ? AND rowid < ? ORDER BY rowid LIMIT ?"
     end = con.execute("SELECT count(*) FROM staged").fetchall()[0][0]
@@ -185,10 +224,10 @@ def _judge_again(
         for row, raw, said in batch:
             found = judge(record, json.loads(said) if said else None, raw or "", place=f"row {row + 1}", source=source, now=now)
             if isinstance(found, Problem):
-                problems.append(_without_people(found, how, people))
+                problems.append(_without_people(found, how, this.people))
             else:
                 accepted.append(found)
-        _insert_accepted(con, record, accepted, revised)
+        _insert_accepted(con, record, accepted, this.revised)
         _insert_problems(con, problems)
 
 
@@ -201,6 +240,7 @@ def judge(
             place, None, "json", 'This line is not a JSON object. Write one object a line: {"field": …}.', raw[:_KEPT_TEXT], source
         )
     named = said.pop("source", None) or source
+    key = said.get("source_id")
     for column in columns_of(record):
         text = said.get(column.name)
         if text is None:
@@ -208,10 +248,10 @@ def judge(
         elif column.kind == "time" and re.fullmatch(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?", text):
             # pydantic would guess seconds or milliseconds by size; a guess is no fact.
             error = f'{column.name}: {text} is a bare number. Say what it counts: format = "epoch_s" (or epoch_ms) under [times].'
-            return Problem(place, column.name, "bare_number", error, raw[:_KEPT_TEXT], named)
+            return Problem(place, column.name, "bare_number", error, raw[:_KEPT_TEXT], named, key)
         elif column.kind == "names" and isinstance(text, str):
             error = f"{column.name}: {text[:80]!r} is no list. Write a JSON list of strings, or separate the names with ;"
-            return Problem(place, column.name, "list", error, raw[:_KEPT_TEXT], named)
+            return Problem(place, column.name, "list", error, raw[:_KEPT_TEXT], named, key)
         elif column.alias:
             said[column.alias] = said.pop(column.name)
     if not 1 <= len(named) <= 500 or named.lower() in ("nan", "null", "none"):
@@ -221,7 +261,7 @@ def judge(
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0]) if first["loc"] else None
-        return Problem(place, field, first["type"], _reason(field, first), raw[:_KEPT_TEXT], named)
+        return Problem(place, field, first["type"], _reason(field, first), raw[:_KEPT_TEXT], named, key)
     return {"source": named, **accepted.model_dump()}
 
 
@@ -248,7 +288,7 @@ def _without_people(problem: Problem, how: Plan, people: People) -> Problem:
         lambda match: match[1] + json.dumps(people.pseudonym(_unquoted(match[2]))),
         problem.raw,
     )
-    return Problem(problem.place, problem.field, problem.rule, problem.error, hidden, problem.source)
+    return replace(problem, raw=hidden)
 
 
 def _unquoted(text: str) -> str:
@@ -280,36 +320,37 @@ def _insert_accepted(con: duckdb.DuckDBPyConnection, record: type[BaseModel], ro
 def _insert_problems(con: duckdb.DuckDBPyConnection, problems: list[Problem]) -> None:
     if not problems:
         return
-    names = ("place", "field", "rule", "error", "raw", "source")
+    names = ("place", "field", "rule", "error", "raw", "source", "key")
     frame = pl.DataFrame({name: [getattr(problem, name) for problem in problems] for name in names}, schema=dict.fromkeys(names, pl.String))
     con.register("refused", frame)
     con.execute("INSERT INTO problems SELECT * FROM refused")
     con.unregister("refused")
 
 
+_REASONS = {
+    "INVALID ENCODING": "The line is not UTF-8. Save the file as UTF-8 and load it again.",
+    "LINE SIZE OVER MAXIMUM": "The line is longer than 1 MiB. Look for a quote that is never closed, or leave the long column out.",
+    "MISSING COLUMNS": "The line has fewer cells than the first line has columns.",
+    "TOO MANY COLUMNS": "The line has more cells than the first line has columns. Quote cells that hold the separator.",
+    "UNQUOTED VALUE": "A quote is opened and not closed properly. Double the quotes inside a quoted cell.",
+}
+
+
+def _line_problem(number: int, kind: str, text: str, source: str) -> Problem:
+    return Problem(f"line {number}", None, kind.lower().replace(" ", "_"), _REASONS.get(kind, kind), text[:_KEPT_TEXT], source)
+
+
 def _keep_rejects(con: duckdb.DuckDBPyConnection, source: str) -> int:
     """Lines that are no rows: broken text, too long, the wrong number of cells. Returns how many."""
     if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors'").fetchall():
         return 0
-    reasons = {
-        "INVALID ENCODING": "The line is not UTF-8. Save the file as UTF-8 and load it again.",
-        "LINE SIZE OVER MAXIMUM": "The line is longer than 1 MiB. Look for a quote that is never closed, or leave the long column out.",
-        "MISSING COLUMNS": "The line has fewer cells than the first line has columns.",
-        "TOO MANY COLUMNS": "The line has more cells than the first line has columns. Quote cells that hold the separator.",
-        "UNQUOTED VALUE": "A quote is opened and not closed properly. Double the quotes inside a quoted cell.",
-    }
-    found = con.execute(
-        """
-        SELECT "line", any_value(error_type::VARCHAR ORDER BY error_id), any_value(csv_line ORDER BY error_id)
-        FROM (SELECT *, rowid AS error_id FROM reject_errors) GROUP BY "line", byte_position_of_line ORDER BY "line"
-    """.replace("byte_position_of_line", "line_byte_position")
-    ).fetchall()
-    problems = [
-        Problem(f"line {line}", None, kind.lower().replace(" ", "_"), reasons.get(kind, kind), str(text)[:_KEPT_TEXT], source)
-        for line, kind, text in found
-    ]
-    _insert_problems(con, problems)
-    return len(problems)
+    # A line may be wrong in several ways; the first one found says enough.
+    found = con.execute("""
+        SELECT "line", arg_min(error_type::VARCHAR, rowid), arg_min(csv_line, rowid)
+        FROM reject_errors GROUP BY "line", line_byte_position ORDER BY "line", line_byte_position
+    """).fetchall()
+    _insert_problems(con, [_line_problem(line, kind, str(text), source) for line, kind, text in found])
+    return len(found)
 
 
 def _find_losers(con: duckdb.DuckDBPyConnection, record: type[BaseModel]) -> None:
@@ -323,7 +364,7 @@ def _find_losers(con: duckdb.DuckDBPyConnection, record: type[BaseModel]) -> Non
         ranked AS (
             SELECT s.rowid AS row, row_number() OVER (
                 PARTITION BY {select_list(key_of(record), "s")}
-                ORDER BY coalesce(revised_at, getvariable('now')) DESC, content_hash DESC, {person_of(record, "s")} DESC, s.rowid
+                ORDER BY coalesce(revised_at, getvariable('stamp')) DESC, content_hash DESC, {person_of(record, "s")} DESC, s.rowid
             ) AS place
             FROM staged AS s SEMI JOIN twice ON {same_key(record, "s", "twice")} WHERE fine
         )
