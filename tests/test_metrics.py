@@ -404,9 +404,11 @@ def test_fewer_than_five_rows_are_dots() -> None:
     assert row(workspace(incidents=[incident()] * 5), "time_to_detect")["note"] is None
 
 
-def test_a_window_ends_at_the_horizon_and_is_open_at_its_end() -> None:
+def test_a_window_is_open_at_its_end_but_what_happened_at_the_horizon_has_happened() -> None:
     w = workspace(deployments=[deployment(at=HORIZON - timedelta(days=7)), deployment(at=HORIZON), deployment(at=at(1))])
-    assert row(w, "deployment_frequency", start=None, window="1w")["n"] == 1
+    assert row(w, "deployment_frequency", start=None, window="1w")["n"] == 2
+    assert measure(w, "deployment_frequency", start=MONDAY, every="1w")["n"].to_list() == [1, 0, 0, 2]
+    assert row(w, "deployment_frequency", end=HORIZON - timedelta(days=7))["n"] == 1
 
 
 def test_weeks_begin_on_monday_in_the_workspaces_zone() -> None:

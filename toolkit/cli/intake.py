@@ -217,7 +217,7 @@ def _findings(place: Workspace) -> Iterable[dict[str, Any]]:
         yield finding("facts", 0, error.message, "knowngood publish")
         return
     if not is_current(place):
-        yield finding("facts", 0, "the ledger has changed since they were published", "knowngood publish")
+        yield finding("facts", 0, "records, settings or rules have changed since they were published", "knowngood publish")
     health = facts.health.collect()
     for row in health.group_by("record", "rule").agg(n=pl.len(), text=pl.col("text").first()).sort("record", "rule").iter_rows(named=True):
         yield finding(f"{row['record']}: {row['rule']}", row["n"], row["text"], "correct it at the source and load again")

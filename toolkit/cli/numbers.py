@@ -113,6 +113,7 @@ def explain(
 ) -> int:
     """Take a number apart: its definition, the sum, the rows that count and why the others do not."""
     from toolkit.metrics import explain as explained
+    from toolkit.metrics.explanation import SHOWN
 
     place = opened(workspace)
     say_if_stale(place)
@@ -127,7 +128,8 @@ def explain(
         told = [[row["column"], row["derived"], row["n"]] for row in found.inferred.iter_rows(named=True)]
         print_table(["time or kind", "derived", "of"], told, right=("derived", "of"))
     if len(found.counted):
-        print_table(found.counted.columns, found.counted.tail(LISTED).rows())
+        shown = [name for name in found.counted.columns if name in (*SHOWN[found.metric.fact], "at", "sample", "open")]
+        print_table(shown, found.counted.tail(LISTED).select(shown).rows())
     if len(found.counted) > LISTED:
         talk(f"The last {LISTED} of {len(found.counted):,} rows; all of them: --json")
     talk(f"{found.start:%Y-%m-%d %H:%M} to {found.end:%Y-%m-%d %H:%M} UTC; facts {found.digest}")

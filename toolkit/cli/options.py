@@ -44,10 +44,10 @@ def is_current(workspace: Workspace) -> bool:
 
 
 def say_if_stale(workspace: Workspace) -> None:
-    """A word on stderr when the ledger has moved on since the facts were published. Published facts are read all the same."""
+    """A word on stderr when publishing now would give other facts. Published facts are read all the same."""
     try:
         if not is_current(workspace):
-            talk("The ledger has changed since the facts were published. Run `knowngood publish` to see it.")
+            talk("Records, settings or rules have changed since the facts were published. Run `knowngood publish` to see it.")
     except Busy:
         # A sync is writing: it publishes when it is done.
         talk("Somebody is writing to the ledger; these are the facts as last published.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -64,8 +65,9 @@ def _plain(value: Any) -> Any:
         return _time(value)
     if isinstance(value, timedelta):
         return round(value / timedelta(minutes=1), 6)
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
+    if isinstance(value, float):
+        # A nanominute: what is beyond is rounding. JSON has no NaN.
+        return round(value, 9) if math.isfinite(value) else None
     if isinstance(value, (date, Path)):
         return str(value)
     return value

@@ -16,7 +16,7 @@ from toolkit.metrics.metric import Count, Duration, Metric, Rate
 from toolkit.metrics.reading import STREAMS, connected, earliest, published, rows_in_scope
 from toolkit.metrics.scope import Scope, scope_of
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["SHOWN", "Explanation", "explain"]
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ _SPAN = re.compile(r"(\d+)(d|w|mo|y)")
 
 @dataclass(frozen=True)
 class Scope:
-    """The rows in question. Times are UTC, closed at the start, open at the end; `bounds` are the starts of the periods, the first one at
-    or before `start`; `last_end` is where the last period would end."""
+    """The rows in question. Times are UTC, closed at the start, open at an end before the horizon; `bounds` are the starts of the
+    periods, the first one at or before `start`; `last_end` is where the last period would end."""
 
     start: datetime
     end: datetime
@@ -57,7 +57,9 @@ class Scope:
 
     def rows(self, fact: str) -> pl.Expr:
         """Whether a row of the fact is in scope: production unless an environment is named."""
-        inside = (pl.col("at") >= self.start) & (pl.col("at") < self.end)
+        inside = pl.col("at") >= self.start
+        # The horizon's own moment has happened: where it is that of the latest event, this is the event.
+        inside &= (pl.col("at") <= self.end) if self.end == self.horizon else (pl.col("at") < self.end)
         inside &= pl.col("production") if self.environment is None else pl.col("environment") == self.environment
         if fact == "incidents":
             if self.service is not None:
