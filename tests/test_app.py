@@ -16,6 +16,7 @@ from toolkit.charts import contrast
 from toolkit.metrics import measure
 from toolkit.store import warehouse
 from toolkit.ui.sentences import quantity
+from toolkit.ui.state import choose_service
 from toolkit.workspace import Workspace
 
 MAIN = Path(__file__).resolve().parent.parent / "toolkit" / "ui" / "main.py"
@@ -180,6 +181,16 @@ def test_a_publish_is_seen_by_the_next_click(demo: Path, tmp_path: Path, monkeyp
 def test_windows_of_all_lengths_draw(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = [said(shown(demo, monkeypatch, window=window)) for window in ("4w", "13w", "26w", "52w")]
     assert all(one != other for one, other in pairwise(words))
+
+
+def test_a_click_on_a_service_keeps_that_service_and_one_beside_it_keeps_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    session: dict[str, object] = {"chart": {"selection": {"service": [{"service": "search"}]}}}
+    monkeypatch.setattr(st, "session_state", session)
+    choose_service("chart")
+    assert session["services"] == ["search"]
+    session["chart"] = {"selection": {"service": []}}
+    choose_service("chart")
+    assert session["services"] == []
 
 
 THEME = tomllib.loads((MAIN.parent / ".streamlit" / "config.toml").read_text())["theme"]

@@ -30,7 +30,7 @@ QUIET = [
     "--disable-sync",
 ]
 OURS = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
-LINES = 'canvas, svg.marks, [data-testid="stVegaLiteChart"] svg'
+DRAWN = "svg.marks"
 
 
 @dataclass
@@ -89,7 +89,7 @@ def opened(browser: Browser, address: str, *, scheme: str = "light", until: str 
     page.goto(address)
     page.wait_for_selector(until, timeout=60_000)
     # Charts are drawn after the words around them.
-    page.wait_for_selector(LINES, timeout=30_000)
+    page.wait_for_selector(DRAWN, timeout=30_000)
     page.wait_for_timeout(1_000)
     yield seen
     page.close()
@@ -147,3 +147,14 @@ def test_every_chart_and_table_has_a_name_for_those_who_do_not_see_it(server: st
         named = "nodes => nodes.filter(n => !(n.closest('[aria-label]') || n.querySelector('[aria-label]'))).length"
         assert charts.count() >= 3
         assert charts.evaluate_all(named) == 0
+
+
+def test_a_click_on_a_service_filters_the_page_and_the_address(server: str, browser: Browser) -> None:
+    with opened(browser, server) as seen:
+        point = seen.page.locator(
+            '.st-key-by_service_change_failure_rate path[aria-roledescription="point"][aria-label*="service: search"]'
+        )
+        point.scroll_into_view_if_needed()
+        point.click()
+        seen.page.wait_for_url("**services=search**", timeout=20_000)
+        assert seen.errors == []

@@ -11,6 +11,7 @@ import pytest
 from toolkit.charts import (
     EVENTS,
     PHASES,
+    by_service,
     contrast,
     phase_dots,
     phase_minutes,
@@ -151,3 +152,28 @@ def test_weeks_start_on_monday_in_the_zone_of_the_workspace() -> None:
     frame = made.incidents(made.incident("a", sunday))
     assert phase_minutes(frame, START, END)["week"][0] == datetime(2026, 6, 15, tzinfo=UTC)
     assert phase_minutes(frame, START, END, zone="Africa/Lagos")["week"][0] == datetime(2026, 6, 21, 23, tzinfo=UTC)
+
+
+def by_service_rows() -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "by": ["a", "b", "c"],
+            "value": [0.1, 0.2, None],
+            "low": [0.0, 0.1, None],
+            "high": [0.5, 0.3, None],
+            "n": [3, 40, 0],
+            "unit": "share",
+        }
+    )
+
+
+def test_services_stand_in_the_order_of_their_rows_and_none_without_any() -> None:
+    drawn = by_service(by_service_rows(), total=0.15).to_dict()
+    assert drawn["layer"][1]["encoding"]["y"]["scale"]["domain"] == ["b", "a"]
+    assert drawn["datasets"][drawn["layer"][0]["data"]["name"]] == [{"total": 0.15}]
+
+
+def test_a_service_with_few_rows_is_hollow_and_the_chosen_one_stands_out() -> None:
+    drawn = by_service(by_service_rows(), chosen=["b"]).to_dict()
+    rows = {row["service"]: (row["few"], row["stressed"]) for row in next(iter(drawn["datasets"].values()))}
+    assert rows == {"a": (True, False), "b": (False, True)}

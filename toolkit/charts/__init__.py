@@ -2,6 +2,7 @@
 
 from toolkit.charts.minutes import phase_dots, phase_minutes, phase_shares, where_the_minutes_go
 from toolkit.charts.palette import EVENTS, OKABE_ITO, PHASES, contrast
+from toolkit.charts.services import by_service
 from toolkit.charts.strip import strip, strip_events
 from toolkit.charts.trend import trend
 
@@ -9,6 +10,7 @@ __all__ = [
     "EVENTS",
     "OKABE_ITO",
     "PHASES",
+    "by_service",
     "contrast",
     "phase_dots",
     "phase_minutes",

@@ -12,15 +12,17 @@ import polars as pl
 import streamlit as st
 
 from toolkit.metrics import Explanation, explain, measure
-from toolkit.metrics.scope import Every
+from toolkit.metrics.scope import By, Every
 from toolkit.store import warehouse
 from toolkit.ui.scope import Frames, Scope, View, narrowed
 from toolkit.workspace import Workspace
 
-__all__ = ["explanation", "measured", "view"]
+__all__ = ["BY_CONTENT", "explanation", "measured", "view"]
 
 # The one before stays for those whose page was drawn from it.
 VERSIONS = 2
+# Caches know a view by what it was made of, and never look inside.
+BY_CONTENT: dict[str | type, Any] = {View: lambda whole: whole.identity}
 
 
 def view() -> View | None:
@@ -36,10 +38,16 @@ def view() -> View | None:
 
 
 def measured(
-    whole: View, scope: Scope, names: tuple[str, ...], period: tuple[datetime, datetime], *, every: Every | None = None
-) -> list[dict[str, Any]]:
-    """The rows of `measure` for a scope and a period."""
-    return _measured(whole, scope, names, period, every).to_dicts()
+    whole: View,
+    scope: Scope,
+    names: tuple[str, ...],
+    period: tuple[datetime, datetime],
+    *,
+    every: Every | None = None,
+    by: By | None = None,
+) -> pl.DataFrame:
+    """The rows of `measure` for a scope and a period; of the metrics named, without their 90th percentiles."""
+    return _measured(whole, scope, names, period, every, by)
 
 
 def explanation(whole: View, scope: Scope, name: str) -> Explanation:
@@ -54,6 +62,9 @@ def _read(path: Path) -> View:
     return View(facts=Frames(**tables), meta=warehouse.meta(path))
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={View: lambda whole: whole.identity})
-def _measured(whole: View, scope: Scope, names: tuple[str, ...], period: tuple[datetime, datetime], every: Every | None) -> pl.DataFrame:
-    return measure(narrowed(whole, scope), *names, start=period[0], end=period[1], every=every)
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=BY_CONTENT)
+def _measured(
+    whole: View, scope: Scope, names: tuple[str, ...], period: tuple[datetime, datetime], every: Every | None, by: By | None
+) -> pl.DataFrame:
+    rows = measure(narrowed(whole, scope), *names, start=period[0], end=period[1], every=every, by=by)
+    return rows.filter(pl.col("metric").is_in(names))

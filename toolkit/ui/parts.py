@@ -68,9 +68,8 @@ def explained(whole: View, scope: Scope, metric: str) -> None:
     if told.note:
         st.caption(told.note)
     rows = data.measured(whole, scope, (metric,), (told.start, told.end), every="1mo" if scope.weeks > 13 else "1w")
-    rows = [row for row in rows if row["metric"] == metric]
-    if sum(row["value"] is not None for row in rows) > 1:
-        st.altair_chart(trend(pl.DataFrame(rows), told.start, told.end), alt=f"{told.title} over the window, with its interval")
+    if rows["value"].count() > 1:
+        st.altair_chart(trend(rows, told.start, told.end), alt=f"{told.title} over the window, with its interval")
         st.caption("Bars: 95 % interval. Hollow: fewer than five rows. Periods start where the point stands.")
     counted, left_out, worked_out = st.tabs(
         [f"{len(told.counted):,} rows counted", f"{len(told.rows_excluded):,} left out", "What was inferred"]

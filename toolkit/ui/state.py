@@ -5,9 +5,10 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
+from toolkit.ui.data import BY_CONTENT
 from toolkit.ui.scope import Scope, View
 
-__all__ = ["WINDOWS", "scope_bar"]
+__all__ = ["WINDOWS", "choose_service", "scope_bar"]
 
 # As the command writes them, and as they stand in the address.
 WINDOWS = {"4w": 4, "13w": 13, "26w": 26, "52w": 52}
@@ -47,7 +48,13 @@ def scope_bar(whole: View) -> Scope:
     )
 
 
-@st.cache_data(max_entries=4, show_spinner=False, hash_funcs={View: lambda whole: whole.identity})
+def choose_service(chart: str) -> None:
+    """Keep only the service that was clicked in the chart with this key; a click beside the points keeps all."""
+    picked = st.session_state[chart]["selection"].get("service") or []
+    st.session_state["services"] = sorted({point["service"] for point in picked if "service" in point})
+
+
+@st.cache_data(max_entries=4, show_spinner=False, hash_funcs=BY_CONTENT)
 def _names(whole: View) -> tuple[list[str], list[str]]:
     facts = whole.facts
     services = pl.concat(

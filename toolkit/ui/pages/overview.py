@@ -5,12 +5,12 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from toolkit.charts import phase_dots, phase_minutes, strip, strip_events, where_the_minutes_go
 from toolkit.charts.trend import FEW
+from toolkit.metrics import METRICS
 from toolkit.ui import data, parts
-from toolkit.ui.scope import Scope, View, emptied_by, narrowed, rows_in
-from toolkit.ui.sentences import headline
-from toolkit.ui.state import scope_bar
+from toolkit.ui.pictures import Overview, overview_of
+from toolkit.ui.scope import Scope, View, emptied_by, rows_in
+from toolkit.ui.state import choose_service, scope_bar
 
 CARDS = {
     "time_to_detect": "Detect",
@@ -33,46 +33,51 @@ def overview() -> None:
     if not rows_in(whole, scope):
         nothing_in(whole, scope)
         return
-    start, end = scope.period(whole.horizon)
-    scoped = narrowed(whole, scope)
-    within = pl.col("at").is_between(start, end, closed="left")
-    incidents = scoped.facts.incidents.filter(within & pl.col("production") & ~pl.col("planned")).collect()
     cards(whole, scope)
-    st.markdown(f"##### {headline(incidents)}")
-    minutes(incidents, scope, whole)
-    events = strip_events(
-        scoped.facts.deployments.filter(within & pl.col("production")).collect(),
-        scoped.facts.rollbacks.filter(within & pl.col("production")).collect(),
-        incidents,
-    )
+    picture = overview_of(whole, scope)
+    st.markdown(f"##### {picture.sentence}")
+    minutes(picture)
     st.subheader("Deployments and trouble")
-    st.altair_chart(strip(events, start, end), alt="Releases, hotfixes, rollbacks and incidents of each service along the window")
-    table(incidents)
-    parts.footer(whole, incidents)
+    st.altair_chart(picture.strip, alt="Releases, hotfixes, rollbacks and incidents of each service along the window")
+    services(picture)
+    table(picture.incidents)
+    parts.footer(whole, picture.incidents)
 
 
 def cards(whole: View, scope: Scope) -> None:
     names = tuple(CARDS)
-    now = {row["metric"]: row for row in data.measured(whole, scope, names, scope.period(whole.horizon))}
-    before = {row["metric"]: row for row in data.measured(whole, scope, names, scope.before(whole.horizon))}
-    weekly = data.measured(whole, scope, names, scope.period(whole.horizon), every="1w")
+    now = {row["metric"]: row for row in data.measured(whole, scope, names, scope.period(whole.horizon)).to_dicts()}
+    before = {row["metric"]: row for row in data.measured(whole, scope, names, scope.before(whole.horizon)).to_dicts()}
+    weekly = data.measured(whole, scope, names, scope.period(whole.horizon), every="1w").to_dicts()
     with st.grid(len(CARDS), min_column_width=170, gap="small"):
         for name, label in CARDS.items():
             parts.card(whole, scope, label, now[name], before[name], [row for row in weekly if row["metric"] == name])
 
 
-def minutes(incidents: pl.DataFrame, scope: Scope, whole: View) -> None:
-    start, end = scope.period(whole.horizon)
-    weeks = phase_minutes(incidents, start, end, zone=whole.zone)
-    complete = int(weeks.filter(pl.col("phase") == "detect")["n"].sum())
+def minutes(picture: Overview) -> None:
     st.subheader("Where the minutes go")
-    if complete < FEW:
-        st.caption(f"n {complete}: too few incidents with all three phases for a sum, so each is a dot.")
-        if complete:
-            st.altair_chart(phase_dots(incidents), alt=f"Minutes of each phase of {complete} incidents")
-        return
-    st.caption(f"Minutes a week, of the {complete} of {len(incidents)} incidents with all three phases. Pale: a week that the window cuts.")
-    st.altair_chart(where_the_minutes_go(weeks, start, end), alt=headline(incidents))
+    if picture.complete < FEW:
+        st.caption(f"n {picture.complete}: too few incidents with all three phases for a sum, so each is a dot.")
+    else:
+        of = f"of the {picture.complete} of {len(picture.incidents)} incidents with all three phases"
+        st.caption(f"Minutes a week, {of}. Pale: a week that the window cuts.")
+    if picture.minutes is not None:
+        st.altair_chart(picture.minutes, alt=picture.sentence)
+
+
+def services(picture: Overview) -> None:
+    st.subheader("By service")
+    st.caption("With 95 % interval; dashed: all services. Hollow: fewer than five rows. A click on a point keeps that service only.")
+    for column, (name, chart) in zip(st.columns(len(picture.services)), picture.services.items(), strict=True):
+        with column:
+            key = f"by_service_{name}"
+            st.altair_chart(
+                chart,
+                key=key,
+                on_select=lambda key=key: choose_service(key),
+                selection_mode="service",
+                alt=f"{METRICS[name].title} of each service, with its interval",
+            )
 
 
 def table(incidents: pl.DataFrame) -> None:
