@@ -41,7 +41,9 @@ def _row(record: str, given: dict[str, Any]) -> dict[str, Any]:
     return {"record": record, "source": "made", **defaults, **clocks}
 
 
-def deployment(version: str | None = "v1", at: str | datetime | None = "10:00", minutes: float | None = 0, *, id: str | None = None, **given: Any) -> dict[str, Any]:  # noqa: A002, E501
+def deployment(
+    version: str | None = "v1", at: str | datetime | None = "10:00", minutes: float | None = 0, *, id: str | None = None, **given: Any
+) -> dict[str, Any]:  # noqa: A002, E501
     """A deployment of `shop` to production that starts at `at` and takes some minutes (None: no end). Its id is the version and the time."""
     start = t(at)
     end = None if start is None or minutes is None else start + m(minutes)
@@ -49,7 +51,9 @@ def deployment(version: str | None = "v1", at: str | datetime | None = "10:00", 
     return _row("deployment", given | {"source_id": id or f"{version} {at}"})
 
 
-def rollback(to: str | None = None, at: str | datetime | None = "10:00", minutes: float | None = 5, *, id: str = "rb", **given: Any) -> dict[str, Any]:  # noqa: A002, E501
+def rollback(
+    to: str | None = None, at: str | datetime | None = "10:00", minutes: float | None = 5, *, id: str = "rb", **given: Any
+) -> dict[str, Any]:  # noqa: A002, E501
     """A declared rollback of `shop` by redeploying, unless said otherwise."""
     start = t(at)
     end = None if start is None or minutes is None else start + m(minutes)
@@ -57,7 +61,9 @@ def rollback(to: str | None = None, at: str | datetime | None = "10:00", minutes
     return _row("rollback", given | {"source_id": id})
 
 
-def incident(detected: str | datetime | None = "10:00", recovered: str | datetime | None = None, *, id: str = "inc", **given: Any) -> dict[str, Any]:  # noqa: A002, E501
+def incident(
+    detected: str | datetime | None = "10:00", recovered: str | datetime | None = None, *, id: str = "inc", **given: Any
+) -> dict[str, Any]:  # noqa: A002, E501
     """An incident of `shop` in production, detected and mitigated at the given times."""
     given = {"services": ["shop"], "environment": "production", "detected_at": detected, "mitigated_at": recovered} | given
     return _row("incident", given | {"source_id": id})

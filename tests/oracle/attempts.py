@@ -77,7 +77,15 @@ def _entered(rollback: Row) -> Row:
     row |= dict.fromkeys(("vcs_revision", "config_revision", "committed_at", "fixes_incident"))
     row |= {"version": rollback["to_version"], "artifact_digest": rollback["to_digest"], "declared_kind": "rollback", "rollback": rollback}
     row |= {"finished_at": rollback["completed_at"], "deployed_at": rollback["completed_at"], "status": "succeeded"}
-    row |= {"successful": True, "unsuccessful": False, "in_progress": False, "ended": True, "entered": True, "says_hotfix": False, "carried": []}
+    row |= {
+        "successful": True,
+        "unsuccessful": False,
+        "in_progress": False,
+        "ended": True,
+        "entered": True,
+        "says_hotfix": False,
+        "carried": [],
+    }
     return row
 
 

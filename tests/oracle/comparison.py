@@ -36,6 +36,8 @@ def differences(
         if tables and table not in tables:
             continue
         others = engine[table].to_dicts()
+        if table == "deployments":
+            rows, others = _same_artifacts(rows), _same_artifacts(others)
         if table == "evidence":
             found += _only_one(rows, others)
             continue
@@ -44,11 +46,20 @@ def differences(
             found.append(Difference(table, name, "id", *((None, name) if name in by_id else (name, None))))
         for row in rows:
             for column in row:
-                if row["id"] in by_id and (not columns or column in columns):
+                if row["id"] in by_id and column in engine[table].columns and (not columns or column in columns):
                     a, b = _plain(column, row[column]), _plain(column, by_id[row["id"]].get(column))
                     if a != b:
                         found.append(Difference(table, row["id"], column, a, b))
     return found
+
+
+def _same_artifacts(rows: list[Row]) -> list[Row]:
+    """An artifact's number is a name: what counts is which deployments share it. It is called after the first of them."""
+    first: dict[Any, str] = {}
+    for row in rows:
+        key = row["service"], row["environment"], row.get("artifact")
+        first[key] = min(first.get(key, row["id"]), row["id"])
+    return [row | {"artifact": first[row["service"], row["environment"], row["artifact"]] if row.get("artifact") else None} for row in rows]
 
 
 def _only_one(rows: list[Row], others: list[Row]) -> list[Difference]:

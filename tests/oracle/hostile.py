@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.builders import DAY_ONE, deployment, event, flag_off, history, incident, rollback
 
-__all__ = ["hostile"]
+__all__ = ["horizon_of", "hostile"]
 
 Row = dict[str, Any]
 STEPS = [timedelta(minutes=minutes) for minutes in (0, 5, 5, 10, 10, 30, 30, 60, 60, 24 * 60, 7 * 24 * 60)]
@@ -41,7 +41,11 @@ class Hostile:
         return self.random.choice(self.points) + self.random.choice([timedelta(0)] * 5 + STEPS[1:-1])
 
     def place(self) -> Row:
-        return {"service": self.random.choice(self.services), "environment": self.random.choice(self.environments), "source": self.random.choice(self.sources)}
+        return {
+            "service": self.random.choice(self.services),
+            "environment": self.random.choice(self.environments),
+            "source": self.random.choice(self.sources),
+        }
 
     def name(self, record: str, letter: str) -> str:
         """A new id; with two sources the same id may come from both."""
@@ -78,7 +82,9 @@ class Hostile:
 
     def rollback(self) -> Row:
         minutes = self.random.choice([*LENGTHS, None])
-        row = rollback(self.maybe("v1", "v2", "v3", "latest", often=0.7), self.time(), minutes, id=self.name("rollback", "r"), **self.place())
+        row = rollback(
+            self.maybe("v1", "v2", "v3", "latest", often=0.7), self.time(), minutes, id=self.name("rollback", "r"), **self.place()
+        )
         row["mechanism"] = self.random.choice(["redeploy", "redeploy", "gitops", "traffic", "flag", "database", "revert_commit"])
         row["outcome"] = self.maybe("succeeded", "failed", "cancelled", "partial")
         row["drill"] = self.chance(self.spice)
@@ -132,11 +138,18 @@ class Hostile:
         return event(self.random.choice(kinds), self.time(), incident=about, source=self.random.choice(self.sources))
 
 
-def hostile(random: Random) -> tuple[dict[str, list[Row]], datetime]:
-    """A history and a horizon."""
+def horizon_of(random: Random) -> datetime:
+    """Mostly after everything and every window, else in the midst of it."""
+    return DAY_ONE + random.choice([timedelta(days=120)] * 3 + [sum(random.sample(STEPS, 5), timedelta(0))])
+
+
+def hostile(random: Random, horizon: datetime) -> tuple[dict[str, list[Row]], datetime]:
+    """A history and its horizon."""
     world = Hostile(random)
     rows: list[Row] = []
-    shape = random.choice([(8, 0, 0, 0, 0), (6, 2, 0, 0, 0), (5, 1, 2, 0, 1), (4, 2, 2, 2, 3), (6, 0, 1, 0, 1), (0, 3, 1, 3, 1), (10, 4, 4, 2, 5)])
+    shape = random.choice(
+        [(8, 0, 0, 0, 0), (6, 2, 0, 0, 0), (5, 1, 2, 0, 1), (4, 2, 2, 2, 3), (6, 0, 1, 0, 1), (0, 3, 1, 3, 1), (10, 4, 4, 2, 5)]
+    )
     for make, most in zip((world.deployment, world.rollback, world.incident, world.flag_change, world.event), shape, strict=True):
         rows += [make() for _ in range(random.randint(most // 2, most))]
     if world.chance(0.3):
@@ -145,7 +158,9 @@ def hostile(random: Random) -> tuple[dict[str, list[Row]], datetime]:
         if row["record"] == "incident_event":
             row["source_id"] = f"e{number}"
     _unique(rows)
-    horizon = random.choice([world.points[-1] + timedelta(days=60)] * 4 + [random.choice(world.points), random.choice(world.points) + timedelta(hours=1)])
+    horizon = random.choice(
+        [world.points[-1] + timedelta(days=60)] * 4 + [random.choice(world.points), random.choice(world.points) + timedelta(hours=1)]
+    )
     return history(*rows), horizon
 
 

@@ -76,7 +76,13 @@ def _part(record: Row, stretches: list[Row], number: int, records: list[Row]) ->
         )
     }  # fmt: skip
     row |= {name: record[name] if first else None for name in STAMPS}
-    row |= {"id": record["id"] if first else f"{record['id']}#{number}", "record": record, "part": number, "stretches": stretches, "events": events}
+    row |= {
+        "id": record["id"] if first else f"{record['id']}#{number}",
+        "record": record,
+        "part": number,
+        "stretches": stretches,
+        "events": events,
+    }
     row["planned"] = any((record[name] or "").lower() in PLANNED for name in ("severity", "status"))
     duplicates = [other["id"] for other in records if other["original"] is record and other is not record]
     row["duplicates"] = sorted(duplicates) if first else []
@@ -90,9 +96,11 @@ def _part(record: Row, stretches: list[Row], number: int, records: list[Row]) ->
     row["link_time"] = row["started_at"] or row["detected_at"]
     row["mitigated_at"], row["resolved_at"] = stretches[-1]["mitigated"], stretches[-1]["resolved"]
     row["recovered_at"] = stretches[-1]["recovery"]
-    row["open"] = row["recovered_at"] is None
+    row["open"] = row["recovered_at"] is None and row["link_time"] is not None
     row["reopened"] = len(stretches) - 1
-    stamps = [row[name] for name in STAMPS] + [row["declared_detected_at"]] + [s[name] for s in stretches for name in ("mitigated", "resolved")]
+    stamps = (
+        [row[name] for name in STAMPS] + [row["declared_detected_at"]] + [s[name] for s in stretches for name in ("mitigated", "resolved")]
+    )
     row["moments"] = [t for t in stamps if t is not None] + [event["at"] for event in events]
     row["decided_event"] = _earliest(events, "decided")
     return row

@@ -133,7 +133,10 @@ def _known_good(attempt: Row, lines: dict[tuple[str, str], list[Row]], evidence:
         if over is not None and row["exposure"] >= HOUR and row["superseded_by"]["kind"] != "rollback":
             normally = True
     blamed = any(
-        e["row"]["artifact"] is restored["artifact"] and e["level"] in {"certain", "likely"} and e["at"] <= now and place(e["row"]) == place(attempt)
+        e["row"]["artifact"] is restored["artifact"]
+        and e["level"] in {"certain", "likely"}
+        and e["at"] <= now
+        and place(e["row"]) == place(attempt)
         for e in evidence
     )
     return (ran >= DAY or normally) and not blamed

@@ -64,7 +64,9 @@ def _say_cause(incident: Row, own: list[Row], evidence: list[Row]) -> None:
                 if row["by"] is attempt and row["row"] is undone:
                     by_service[place(attempt)] = row
     if by_service:
-        best = max(by_service.values(), key=lambda e: (LEVELS[e["level"]], e["row"]["deployed_at"], e["row"]["start"], e["row"]["source_id"]))
+        best = max(
+            by_service.values(), key=lambda e: (LEVELS[e["level"]], e["row"]["deployed_at"], e["row"]["start"], e["row"]["source_id"])
+        )
         incident["cause"], incident["cause_evidence"], incident["cause_source"] = best["row"], best["level"], best["rule"]
 
 
@@ -118,7 +120,7 @@ def _say_phases(incident: Row, horizon: datetime) -> None:
     incident["whole"] = whole if whole is None or whole >= timedelta(0) else None
     incident["whole_source"] = None if incident["whole"] is None else "declared" if started else "derived:from_detection"
     incident["censored_phase"] = censored
-    incident["recovered_undecided"] = not is_open and decided is None
+    incident["recovered_undecided"] = recovered is not None and decided is None
 
 
 def _say_remedy(incident: Row, own: list[Row], fixes: list[Row]) -> None:
@@ -150,7 +152,12 @@ def _repeat(incident: Row, incidents: list[Row]) -> str | None:
             continue
         shared = set(other["services"]) & set(incident["services"])
         gap = incident["link_time"] - other["recovered_at"]
-        if shared and other["link_time"] < incident["link_time"] and timedelta(0) <= gap <= timedelta(days=90) and _same_cause(other, incident):
+        if (
+            shared
+            and other["link_time"] < incident["link_time"]
+            and timedelta(0) <= gap <= timedelta(days=90)
+            and _same_cause(other, incident)
+        ):
             found.append(other)
     return max(found, key=lambda row: (row["link_time"], row["id"]))["id"] if found else None
 

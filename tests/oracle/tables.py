@@ -53,10 +53,8 @@ def deployment_rows(
 
 
 def _number(artifact: Artifact | None, line: list[Row]) -> int | None:
-    """Artifacts are numbered by the start of their first successful appearance."""
-    if artifact is None or artifact.first is None:
-        return None
-    return 1 + sum(first < artifact.first for first in {row["artifact"].first for row in line if row["artifact"] and row["artifact"].first})
+    """Any number will do, as long as equal artifacts have the same."""
+    return next((number for number, row in enumerate(line, 1) if artifact is not None and row["artifact"] is artifact), None)
 
 
 def _failure(row: Row, evidence: list[Row]) -> Row:
@@ -102,6 +100,9 @@ def rollback_rows(attempts: list[Row]) -> list[Row]:
     made = []
     for attempt in attempts:
         fact = {column: attempt[column] for column in columns} | {"at": attempt["started_at"]}
+        if attempt["outcome_source"] is None:
+            # Only where recovery or holding was judged does the text say by which.
+            del fact["outcome_source"]
         fact["parts"] = [f"{part['what']}:{part['id']}" for part in attempt["pieces"]]
         fact |= {"undoes": name(attempt["undoes"]), "restores": name(attempt["restores"]), "incident": name(attempt["incident"])}
         fact["undoes_all"] = [name(row) for row in attempt["undoes_all"]]
