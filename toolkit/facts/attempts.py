@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from toolkit.facts.joins import moments_in
+from toolkit.facts.joins import moments_in, of_rows
 from toolkit.facts.versions import MUTABLE_TAGS
 
 __all__ = ["CARRIED_WITHIN", "DEPLOY_MECHANISMS", "carriers", "declared_undone", "entering", "merged", "parts_of_attempts"]
@@ -129,6 +129,10 @@ def declared_undone(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.Da
         .select("rb", "undone")
         .drop_nulls()
     )
+    # One that took its own place in the lineage at once is not what was current when it began.
+    current = of_rows(current, "undone", deployments, own="rb", before="current")
+    itself = (pl.col("own") == pl.col("rb")).fill_null(value=False)
+    current = current.select("rb", undone=pl.when(itself).then("before").otherwise("undone")).drop_nulls()
     by_digest, by_version = last_of("from_digest", "artifact_digest"), last_of("from_version", "fixed_version")
     return pl.concat([by_digest, by_version, interrupted, current]).unique("rb", keep="first", maintain_order=True)
 
@@ -161,6 +165,7 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
         "reason",
         "decided_at",
         "names",
+        "drill",
     ]
     moves = back.with_columns(
         what=pl.lit("deployment"),
@@ -168,6 +173,7 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
         end="deployed_at",
         until=_until("deployed_at", "start"),
         status=status,
+        drill=on_drill,
         stream=pl.when(on_drill).then(pl.lit("drill")).otherwise(pl.lit("real")),
         mechanism=pl.lit("redeploy"),
         reason=pl.lit(None, pl.String),
@@ -178,10 +184,10 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
         what=pl.lit("rollback"),
         row="rb",
         until=_until("end", "start"),
-        stream=pl.when("drill")
-        .then(pl.lit("drill"))
-        .when(pl.col("mechanism") == "revert_commit")
+        stream=pl.when(pl.col("mechanism") == "revert_commit")
         .then(pl.format("revert {}", "rb"))
+        .when("drill")
+        .then(pl.lit("drill"))
         .otherwise(pl.lit("real")),
         reason=pl.when(pl.col("reason").str.strip_chars() != "").then("reason"),
         names="incident",
@@ -193,6 +199,7 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
         end="at",
         until=pl.col("at") + FLAG_LASTS,
         status=pl.lit("completed"),
+        drill=pl.lit(value=False),
         stream=pl.lit("real"),
         mechanism=pl.lit("flag"),
         trigger=pl.lit(None, pl.String),

@@ -15,7 +15,7 @@ def moments_in(moments: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     moments: part, moment (datetime), …; spans: part, from, until (datetimes), …. Other columns are kept; they must not clash.
     Part and time go into one integer, so that the engine sorts once instead of comparing every pair of a partition.
     """
-    spans = spans.filter(pl.col("from") < pl.col("until"))
+    moments, spans = moments.drop_nulls("moment"), spans.filter(pl.col("from") < pl.col("until"))
     if moments.is_empty() or spans.is_empty():
         return moments.join(spans.drop("part"), how="cross").drop("from", "until").head(0)
     low = min(_micros(moments["moment"].min()), _micros(spans["from"].min()))

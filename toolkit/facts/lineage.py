@@ -15,6 +15,11 @@ __all__ = ["FIRST_DAYS", "UNDO_OF_UNSUCCESSFUL", "with_lineage"]
 UNDO_OF_UNSUCCESSFUL = timedelta(hours=24)
 FIRST_DAYS = timedelta(days=90)
 _ORDER = ["part", "position", "start"]
+# Columns that only the steps of this pass read: at a million rows each is 8 MB.
+_SCAFFOLDING = [
+    "strength", "part_from", "shared", "first_start", "first_idx", "was", "was_start", "was_idx", "was_rank", "version_rank",
+    "same", "declared", "declared_kind",
+]  # fmt: skip
 
 
 def with_lineage(frame: pl.DataFrame) -> pl.DataFrame:
@@ -33,6 +38,7 @@ def with_lineage(frame: pl.DataFrame) -> pl.DataFrame:
         .pipe(with_bring_ins)
         .pipe(with_undone)
         .pipe(with_spans)
+        .drop(_SCAFFOLDING)
     )
 
 
@@ -168,7 +174,9 @@ def _with_version_order(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _with_unsuccessful(frame: pl.DataFrame) -> pl.DataFrame:
     """Adds after_unsuccessful: idx of the last unsuccessful release, hotfix or reapply since current that ended at most 24 h before."""
-    lost = pl.col("unsuccessful") & (pl.col("kind").is_in(["release", "reapply"]) | (pl.col("certain_hotfix") & ~pl.col("seen")))
+    lost = pl.col("unsuccessful") & (
+        pl.col("kind").is_in(["release", "reapply"]) | (pl.col("certain_hotfix") & ~pl.col("seen") & pl.col("artifact").is_not_null())
+    )
     frame = frame.with_columns(lost=lost).with_columns(last_lost=_last(pl.col("lost")))
     frame = frame.with_columns(last_lost=pl.when(pl.col("last_lost") > pl.col("was").fill_null(-1)).then("last_lost"))
     frame = frame.with_columns(lost_end=pl.col("deployed_at").gather(pl.col("last_lost")))

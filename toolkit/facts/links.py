@@ -33,10 +33,11 @@ _INSTANT = timedelta(microseconds=1)
 def open_spells(incidents: Incidents) -> pl.DataFrame:
     """When each incident counted as open on which partition: inc, part, from, until. It is so for at most 7 days after its last event
     so far."""
-    stretches = incidents.stretches.select("inc", "from", "recovery").drop_nulls("from")
+    begins = incidents.rows.select("inc", "link_time").drop_nulls()
+    stretches = incidents.stretches.select("inc", "from", "recovery").join(begins, on="inc")
     spells = stretches.join(incidents.stamps, on="inc").select(
         "inc",
-        pl.max_horizontal("from", "at").alias("from"),
+        pl.max_horizontal("from", "at", "link_time").alias("from"),
         until=pl.min_horizontal("recovery", pl.col("at") + OPEN_AFTER_LAST_EVENT + _INSTANT),
     )
     return spells.filter(pl.col("from") < pl.col("until")).unique().join(incidents.places, on="inc")
@@ -106,7 +107,9 @@ def attempts_of(parts: pl.DataFrame, undone: pl.DataFrame) -> pl.DataFrame:
     )
     last = pl.col("status").sort_by("end", "start", maintain_order=True).last()
     rows = parts.group_by("attempt", maintain_order=True).agg(
-        pl.col("part", "stream").first(),
+        pl.col("part").first(),
+        drill=pl.col("drill").any(),
+        code_level=(pl.col("mechanism") == "revert_commit").any(),
         parts=pl.format("{}:{}", "what", "id"),
         lead=pl.coalesce(
             pl.format("{}:{}", "what", "id").filter(moved).first(),
@@ -128,8 +131,6 @@ def attempts_of(parts: pl.DataFrame, undone: pl.DataFrame) -> pl.DataFrame:
         named=pl.col("names").is_not_null().any(),
     )
     return rows.with_columns(
-        drill=pl.col("stream") == "drill",
-        code_level=pl.col("stream").str.starts_with("revert"),
         undoes_all=pl.when(pl.col("undoes_all").list.len() > 0).then("undoes_all"),
     ).rename({"lead": "id"})
 

@@ -96,7 +96,7 @@ def deployments_until(frame: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
     unfinished = (pl.col("finished_at") > horizon).fill_null(value=False)
     ended_status = pl.col("status").is_in(ENDED_WELL + ENDED_BADLY)
     frame = frame.with_columns(status=pl.when(unfinished & ended_status).then(pl.lit("in_progress")).otherwise("status"))
-    frame = frame.with_columns(known("finished_at", horizon), known("queued_at", horizon))
+    frame = frame.with_columns(known("finished_at", horizon), known("committed_at", horizon))
     successful, unsuccessful = pl.col("status").is_in(ENDED_WELL), pl.col("status").is_in(ENDED_BADLY)
     return frame.with_columns(
         start=pl.coalesce("started_at", "finished_at"),
@@ -111,8 +111,8 @@ def rollbacks_until(frame: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
     """Adds start, end and status (completed, failed, cancelled, partial, in_progress)."""
     start = pl.coalesce("started_at", "decided_at", "completed_at")
     frame = frame.with_columns(start=start).filter(~(pl.col("start") > horizon).fill_null(value=False))
-    unfinished = (pl.col("completed_at") > horizon).fill_null(value=False)
-    frame = frame.with_columns(
+    unfinished = pl.col("unfinished")
+    frame = frame.with_columns(unfinished=(pl.col("completed_at") > horizon).fill_null(value=False)).with_columns(
         outcome=pl.when(~unfinished).then("outcome"),
         **{name: known(name, horizon) for name in ("decided_at", "completed_at", "verified_at")},
     )

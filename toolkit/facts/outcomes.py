@@ -18,12 +18,14 @@ RAN_WELL = timedelta(hours=24)
 _INSTANT = timedelta(microseconds=1)
 
 
-def with_outcome(attempts: pl.DataFrame, incidents: Incidents, deployments: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
+def with_outcome(
+    attempts: pl.DataFrame, incidents: Incidents, deployments: pl.DataFrame, pieces: pl.DataFrame, horizon: datetime
+) -> pl.DataFrame:
     """Adds outcome, outcome_source and outcome_reason (the first rule that spoke)."""
     attempts = (
         attempts.pipe(_with_recovery, incidents)
         .pipe(_with_followed)
-        .pipe(_with_broken_hold, incidents, deployments)
+        .pipe(_with_broken_hold, incidents, deployments, pieces)
         .pipe(_with_implied, incidents)
     )
     until = pl.col("completed_at") + VERIFICATION
@@ -56,12 +58,7 @@ def with_outcome(attempts: pl.DataFrame, incidents: Incidents, deployments: pl.D
     attempts = attempts.with_columns(outcome=outcome, reason_found=reason)
     decided = pl.col("outcome").is_in(["ineffective", "succeeded"])
     return attempts.with_columns(
-        outcome_source=pl.when(decided & judged)
-        .then(pl.lit("derived:recovered"))
-        .when(decided)
-        .then(pl.lit("derived:held"))
-        .when(pl.col("outcome").is_in(["failed", "drill"]))
-        .then(pl.lit("declared")),
+        outcome_source=pl.when(decided & judged).then(pl.lit("derived:recovered")).when(decided).then(pl.lit("derived:held")),
         outcome_reason=pl.when(pl.col("outcome") == "failed")
         .then(pl.format("ended {}", "status"))
         .when(pl.col("outcome") == "ineffective")
@@ -96,11 +93,11 @@ def _with_followed(attempts: pl.DataFrame) -> pl.DataFrame:
     return attempts.with_columns(followed=followed.fill_null(value=False)).drop("next_start")
 
 
-def _with_broken_hold(attempts: pl.DataFrame, incidents: Incidents, deployments: pl.DataFrame) -> pl.DataFrame:
+def _with_broken_hold(attempts: pl.DataFrame, incidents: Incidents, deployments: pl.DataFrame, pieces: pl.DataFrame) -> pl.DataFrame:
     """Adds broken: what came on the service within the window (null: it held)."""
     attempts = attempts.with_columns(holder=pl.int_range(pl.len()).cast(pl.Int64))
     window = attempts.select(
-        "holder", "part", "inc", "undoes", pl.col("completed_at").alias("from"), until=pl.col("completed_at") + VERIFICATION
+        "holder", "attempt", "part", "inc", "undoes", pl.col("completed_at").alias("from"), until=pl.col("completed_at") + VERIFICATION
     )
     breaking = attempts.filter(~pl.col("drill") & ~pl.col("code_level")).select("part", other="holder", other_id="id", moment="started_at")
     own = attempts.select(
@@ -110,10 +107,10 @@ def _with_broken_hold(attempts: pl.DataFrame, incidents: Incidents, deployments:
     after = (pl.col("moment") > pl.col("started_at")) | ((pl.col("moment") == pl.col("started_at")) & (pl.col("other_id") > pl.col("id")))
     further = further.filter(after & (pl.col("other") != pl.col("holder"))).select("holder", why=pl.lit("a further attempt"))
     reopened = incidents.stretches.select("inc", moment="next_reopening").drop_nulls().join(incidents.places, on="inc").drop("inc")
-    reopened = moments_in(reopened, window.drop("inc", "undoes")).select("holder", why=pl.lit("reopened"))
+    reopened = moments_in(reopened, window.drop("inc", "undoes", "attempt")).select("holder", why=pl.lit("reopened"))
     anew = incidents.rows.select(other="inc", moment="link_time").drop_nulls().join(incidents.places.rename({"inc": "other"}), on="other")
     anew = (
-        moments_in(anew, window.drop("undoes"))
+        moments_in(anew, window.drop("undoes", "attempt"))
         .filter(pl.col("other").ne_missing(pl.col("inc")))
         .select("holder", why=pl.lit("a new incident"))
     )
@@ -121,7 +118,12 @@ def _with_broken_hold(attempts: pl.DataFrame, incidents: Incidents, deployments:
     again = pl.col("artifact").is_in(back["artifact"].unique().implode())
     runs = deployments.lazy().filter("successful", ~pl.col("drill"), again).select("artifact", "deployed_at", "idx").collect()
     back = back.join(runs, on="artifact").filter((pl.col("deployed_at") >= pl.col("from")) & (pl.col("deployed_at") < pl.col("until")))
-    back = back.filter(pl.col("idx") > pl.col("undoes")).select("holder", why=pl.lit("the undone artifact came back"))
+    own_moves = pieces.filter(pl.col("what") == "deployment").select("attempt", idx="row")
+    back = (
+        back.filter(pl.col("idx") > pl.col("undoes"))
+        .join(own_moves, on=["attempt", "idx"], how="anti")
+        .select("holder", why=pl.lit("the undone artifact came back"))
+    )
     broken = pl.concat([further, reopened, back, anew]).unique("holder", keep="first", maintain_order=True)
     return attempts.join(broken.rename({"why": "broken"}), on="holder", how="left", maintain_order="left")
 

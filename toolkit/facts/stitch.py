@@ -84,7 +84,7 @@ def facts_of(
     evidence = pl.concat([by_time, by_undoing])
 
     attempts = (
-        attempts.pipe(outcomes.with_outcome, incidents, line, horizon)
+        attempts.pipe(outcomes.with_outcome, incidents, line, pieces, horizon)
         .pipe(outcomes.with_storm)
         .pipe(outcomes.with_reapplied, line, evidence, horizon)
         .pipe(outcomes.with_known_good, line, evidence)

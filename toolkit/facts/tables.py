@@ -34,8 +34,11 @@ def finished(
     ids = line["id"]
     rows = _rollbacks(attempts, line, incidents)
     told = _incidents(incidents, line, coverage_start)
-    seen = evidence.join(incidents.select("inc", by_incident="id"), on="inc", how="left").join(
-        attempts.select("attempt", by_attempt="id"), on="attempt", how="left"
+    shown = line.lazy().filter(~pl.col("entered")).select("idx").collect()
+    seen = (
+        evidence.join(shown, on="idx", how="semi")
+        .join(incidents.select("inc", by_incident="id"), on="inc", how="left")
+        .join(attempts.select("attempt", by_attempt="id"), on="attempt", how="left")
     )
     evidence_rows = seen.select(
         deployment=ids.gather(seen["idx"]),
@@ -124,7 +127,7 @@ def _deployments(
         provisional=pl.col("deployed_at") + PROVISIONAL > horizon,
         at="deployed_at",
     )
-    wide = deployments.select(*(set(deployments.columns) - set(rows.columns)))
+    wide = deployments.select(name for name in _DEPLOYMENT if name in deployments.columns and name not in rows.columns)
     rows = rows.hstack(wide.select(pl.all().gather(rows["row"]))) if len(rows) else rows.hstack(wide.head(0))
     rows = pl.concat([rows, timeless.sort("id").drop("kind")], how="diagonal") if len(timeless) else rows
     flags = ["rebuilt", "overlapped", "drill", "stopped", "matured", "provisional"]
@@ -134,9 +137,9 @@ def _deployments(
 
 
 _DEPLOYMENT = [
-    "id", "source", "source_id", "service", "environment", "production", "version", "artifact_digest", "vcs_revision", "status",
+    "id", "source", "source_id", "service", "environment", "production", "version", "status",
     "trigger", "strategy", "actor", "migration", "started_at", "finished_at", "committed_at", "deployed_at", "successful", "ended",
-    "artifact", "rebuilt", "overlapped", "kind", "kind_source", "undoes", "undoes_all", "restores", "superseded_at", "exposure",
+    "rebuilt", "overlapped", "kind", "kind_source", "undoes", "undoes_all", "restores", "superseded_at", "exposure",
     "lead_time", "hotfix", "hotfix_source", "hotfix_incident", "drill", "attempt", "failed", "failed_final", "failed_source",
     "failed_at", "stopped", "undone_by", "undone_at", "incident", "recovered_at", "incident_started_at", "matured", "provisional",
     "changes_files", "changes_lines", "changes_review_minutes", "at",
