@@ -12,8 +12,6 @@ from toolkit.metrics.scope import Scope
 __all__ = ["links_by_chance"]
 
 NEAR = timedelta(hours=1)
-# Enough for 139 years of seconds.
-SECONDS_BITS = 32
 
 
 def links_by_chance(w: Published, scope: Scope) -> pl.DataFrame:
@@ -44,15 +42,16 @@ def _share_near(times: pl.DataFrame, scope: Scope) -> pl.DataFrame:
     """service, share: of the window, how much lies within an hour after one of the service's deployments."""
     import numpy as np
 
+    times = times if times["at"].is_sorted() else times.sort("at")
     names = times["service"].unique().sort()
-    code = times["service"].cast(pl.Enum(names)).to_physical().cast(pl.Int64).to_numpy()
-    seconds = ((times["at"] - scope.start).dt.total_seconds()).to_numpy()
-    # One sort of whole numbers, service above time: five times as fast as sorting the frame.
-    key = np.sort(code << SECONDS_BITS | seconds)
-    service, second = key >> SECONDS_BITS, key & ((1 << SECONDS_BITS) - 1)
+    code = times["service"].cast(pl.Enum(names)).to_physical().to_numpy()
+    # By time within each service: a stable sort of small numbers, far cheaper than one of the frame.
+    order = np.argsort(code.astype(np.uint16) if len(names) < 2**16 else code, kind="stable")
+    service = code[order]
+    second = (times["at"] - scope.start).dt.total_seconds().to_numpy()[order]
     length = int((scope.end - scope.start).total_seconds())
     following = np.r_[second[1:], length]
-    last = np.r_[service[1:] != service[:-1], True] if len(key) else np.zeros(0, bool)
+    last = np.r_[service[1:] != service[:-1], True] if len(order) else np.zeros(0, bool)
     near = np.minimum(np.where(last, length, following[: len(second)]) - second, int(NEAR.total_seconds()))
     share = np.bincount(service, near, len(names)) / max(length, 1)
     return pl.DataFrame({"service": names, "share": share}, schema={"service": pl.String, "share": pl.Float64})

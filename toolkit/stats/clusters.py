@@ -136,7 +136,7 @@ def _with_single_rows(cell: Ints, cluster: Ints, k: Floats, n: Floats) -> tuple[
     )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=12)
 def _weights(columns: int) -> NDArray[np.float32]:
     """How often each cluster is drawn (rows) in each draw (columns): multinomial, the same for the same number of clusters."""
     import numpy as np
