@@ -9,7 +9,7 @@ PYTHON ?= $(NEWEST)
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help app setup test check format bench sample lock clean
+.PHONY: help app setup test check format bench sample pictures lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ bench: setup ## the benchmark: ratios on this machine, and bench.json
 
 sample: setup ## write data/sample again, identically
 	$(BIN)/python -m toolkit.synthetic data/sample
+
+pictures: setup ## draw docs/*.png again (needs Chromium)
+	$(BIN)/knowngood demo
+	$(BIN)/python tests/pictures.py
 
 # The development lock is resolved first and binds the runtime lock: one set of versions, tested and run.
 COMPILE = uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \

@@ -2,71 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from browsing import QUIET, opened, serving
 from playwright.sync_api import Browser, Page, sync_playwright
 
 pytestmark = pytest.mark.browser
 
-# A browser of its own that calls nobody: what is left on the wire is ours.
-QUIET = [
-    "--no-sandbox",
-    "--headless",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-OURS = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
-DRAWN = "svg.marks"
-
-
-@dataclass
-class Opened:
-    """A page, and what went over the wire and to the console while it was open."""
-
-    page: Page
-    address: str
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
 
 @pytest.fixture(scope="module")
-def server(demo: Path, chromium: str, root: Path) -> Iterator[str]:
-    """The app on the sample, as `knowngood app` runs it, on a port of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(root / "toolkit" / "ui" / "main.py")]
-    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true", "--server.fileWatcherType=none"]
-    environment = os.environ | {"KNOWNGOOD_WORKSPACE": str(demo)}
+def server(demo: Path, chromium: str) -> Iterator[str]:
+    """The app on the sample."""
     log = demo.parent / "server.log"
-    with log.open("w") as out, subprocess.Popen([*command, *options], cwd=demo, env=environment, stdout=out, stderr=out) as process:
-        try:
-            for _ in range(150):
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2).read()
-                    break
-                except OSError:
-                    time.sleep(0.2)
-            else:
-                pytest.fail(log.read_text())
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
+    with serving(demo, log) as address:
+        yield address
     assert "Traceback" not in log.read_text()
 
 
@@ -78,33 +30,16 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@contextmanager
-def opened(browser: Browser, address: str, *, scheme: str = "light", until: str = "text=Data through") -> Iterator[Opened]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
-    seen = Opened(page, address)
-    page.on("request", lambda request: seen.requests.append(request.url))
-    page.on("websocket", lambda wire: seen.requests.append(wire.url))
-    page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: seen.errors.append(str(error)))
-    page.goto(address)
-    page.wait_for_selector(until, timeout=60_000)
-    # Charts are drawn after the words around them.
-    page.wait_for_selector(DRAWN, timeout=30_000)
-    page.wait_for_timeout(1_000)
-    yield seen
-    page.close()
-
-
 def background(page: Page) -> tuple[int, ...]:
     colour = page.evaluate("getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')).backgroundColor")
     return tuple(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_overview_draws_quietly_in_both_themes(server: str, browser: Browser, scheme: str) -> None:
+def test_the_overview_draws_quietly_in_both_themes(server: str, browser: Browser, scheme: Literal["light", "dark"]) -> None:
     with opened(browser, server, scheme=scheme) as seen:
         assert seen.requests
-        assert [url for url in seen.requests if not url.startswith(OURS)] == []
+        assert seen.abroad() == []
         assert seen.errors == []
         assert seen.page.locator('[data-testid="stMetric"]').count() == 6
         assert seen.page.locator('[data-testid="stVegaLiteChart"]').count() >= 2
@@ -119,7 +54,7 @@ def test_a_number_opens_to_its_rows(server: str, browser: Browser) -> None:
         dialog.get_by_text("rows counted").wait_for(timeout=20_000)
         assert " of " in dialog.locator("code").first.inner_text()
         assert seen.errors == []
-        assert [url for url in seen.requests if not url.startswith(OURS)] == []
+        assert seen.abroad() == []
 
 
 def test_what_is_chosen_stands_in_the_address_and_comes_back_from_it(server: str, browser: Browser) -> None:

@@ -109,3 +109,26 @@ def test_a_wheel_installed_elsewhere_runs_the_demo_without_the_source_tree(wheel
     assert str(root) not in found.splitlines()
     run("import sys; sys.argv[1:] = ['demo']; from toolkit.cli import main; main()")
     assert (work / ".demo" / ".knowngood" / "CURRENT").exists()
+
+
+def test_the_readme_shows_what_the_demo_prints(root: Path, demo: Path) -> None:
+    from toolkit.cli.wording import metric_line
+    from toolkit.metrics import METRICS, measure
+    from toolkit.workspace import Workspace
+
+    shown = [
+        line.split() for line in (root / "README.md").read_text().splitlines() if line.startswith("     ") and line.split()[0] in METRICS
+    ]
+    rows = measure(Workspace(demo), *(line[0] for line in shown), window="26w").iter_rows(named=True)
+    printed = [metric_line(row) for row in rows if row["metric"] in METRICS]
+    assert shown
+    assert [" ".join(line) for line in shown] == [" ".join(f"{p['metric']} {p['value']} {p['95 %']} {p['n']}".split()) for p in printed]
+
+
+def test_every_command_that_the_documents_name_exists(root: Path) -> None:
+    from toolkit.cli import app
+
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "toolkit" / "ui").rglob("*.py"))]
+    named = {name for page in pages for name in re.findall(r"\bknowngood ([a-z]+)\b(?! &&)", page.read_text())}
+    assert {"demo", "load", "init"} <= named
+    assert named - {"and"} <= set(app.resolved_commands())
