@@ -60,7 +60,7 @@ $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Knowngood needs Python 3.11 or newer, and found $$(python3 --version 2>/dev/null || echo none). \
 	Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Knowngood needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=/path/to/python3.12")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python could not make $(VENV); on Debian: apt-get install python3-venv"; exit 1; }
 
 # $(1): the lock. The project itself is installed without dependencies and without fetching its build backend: both came from the lock.
 ifneq ($(UV),)
