@@ -154,7 +154,8 @@ def declared_undone(rollback: Row, rows: list[Row]) -> Row | None:
         return None
     start = rollback["start"]
     before = [row for row in rows if row["brings_in"] and row["deployed_at"] <= start and row.get("rollback") is not rollback]
-    meant = [row for row in before if carries(row["artifact"], rollback["from_digest"], rollback["from_version"])]
+    shipped = [row for row in rows if row["kind"] != "redeploy" and row["position"] <= start and row.get("rollback") is not rollback]
+    meant = [row for row in shipped if carries(row["artifact"], rollback["from_digest"], rollback["from_version"])]
     if meant:
         return meant[-1]
     for row in reversed(rows):

@@ -87,7 +87,7 @@ def entering(rollbacks: pl.DataFrame, carried: pl.DataFrame) -> pl.DataFrame:
     ).join(carried, on="rb", how="anti")
 
 
-def declared_undone(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame:
+def declared_undone(deployments: pl.DataFrame, rollbacks: pl.DataFrame, carried: pl.DataFrame) -> pl.DataFrame:
     """What a declared rollback without a deployment undid: rb, undone (idx).
 
     The last deployment of from_version, else a rollout it interrupts, else the one that was current.
@@ -122,6 +122,7 @@ def declared_undone(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.Da
     interrupted = moments_in(
         asked.select("rb", "part", moment="start"), running.select("part", pl.col("start").alias("from"), "until", undone="idx")
     )
+    interrupted = interrupted.join(carried, left_on=["rb", "undone"], right_on=["rb", "idx"], how="anti")
     interrupted = interrupted.group_by("rb").agg(pl.col("undone").max())
     bring_ins = near_all.filter("bring_in").select("part", "position", undone="idx").sort("position", "undone")
     current = (
@@ -148,7 +149,8 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
     is_part = ((pl.col("kind") == "rollback") & ~pl.col("entered")) | pl.col("idx").is_in(carried["idx"].unique().implode())
     back = deployments.filter(is_part & ~pl.col("idx").is_in(returns.implode()))
     on_drill = pl.col("idx").is_in(drill_deployments["idx"].implode())
-    status = pl.when("successful").then(pl.lit("completed")).when("unsuccessful").then(pl.lit("failed")).otherwise(pl.lit("in_progress"))
+    lost = pl.when("cancelled").then(pl.lit("cancelled")).when("unsuccessful").then(pl.lit("failed"))
+    status = pl.when("successful").then(pl.lit("completed")).otherwise(lost.otherwise(pl.lit("in_progress")))
     shared = [
         "what",
         "row",

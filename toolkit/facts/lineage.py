@@ -209,11 +209,14 @@ def with_bring_ins(frame: pl.DataFrame) -> pl.DataFrame:
 
 def with_undone(frame: pl.DataFrame) -> pl.DataFrame:
     """Adds undoes, restores (idx) and undoes_all (idx, in order) to rows of kind rollback."""
-    back = frame.lazy().filter(pl.col("kind") == "rollback").select("idx", "artifact", "current", "after_unsuccessful").collect()
+    back = frame.lazy().filter(pl.col("kind") == "rollback").select("idx", "artifact", "current", "after_unsuccessful", "entered").collect()
     back_to = pl.col("artifact").is_in(back["artifact"].unique().implode())
     bring_ins = frame.lazy().filter("bring_in", back_to).select("idx", "artifact", restores="idx").collect()
     back = back.join_asof(bring_ins, on="idx", by="artifact", allow_exact_matches=False, check_sortedness=False).select(
-        "idx", "restores", undoes=pl.coalesce("after_unsuccessful", "current")
+        "idx",
+        "restores",
+        # What a declared one without a deployment undid is found later, from what it declares.
+        undoes=pl.when(~pl.col("entered")).then(pl.coalesce("after_unsuccessful", "current")),
     )
     releases = frame.lazy().filter("bring_in", pl.col("kind") == "release").select("idx").collect()["idx"]
     back = back.with_columns(

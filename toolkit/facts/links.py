@@ -171,6 +171,7 @@ def with_race(attempts: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame
         & pl.col("reason").is_null()
         & pl.col("inc").is_null()
         & pl.col("undone_successful")
+        & (pl.col("started_at") >= pl.col("undone_at"))
         & (pl.col("started_at") - pl.col("undone_at") < RACE_AGE)
     )
     return attempts.with_columns(race=race.fill_null(value=False)).drop("undone_at", "undone_successful")

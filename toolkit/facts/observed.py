@@ -103,6 +103,7 @@ def deployments_until(frame: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
         deployed_at=pl.coalesce("finished_at", "started_at"),
         successful=successful,
         unsuccessful=unsuccessful,
+        cancelled=(pl.col("status") == "cancelled"),
         ended=successful | unsuccessful,
     )
 

@@ -164,7 +164,7 @@ def with_reapplied(attempts: pl.DataFrame, deployments: pl.DataFrame, evidence: 
     again = pl.col("artifact").is_in(undone["artifact"].unique().implode())
     kept = ["artifact", "deployed_at", "superseded_at", pl.col("idx").alias("back")]
     runs = deployments.lazy().filter("successful", ~pl.col("drill"), again).select(kept).collect()
-    back = undone.join(runs, on="artifact").filter(pl.col("deployed_at") > pl.col("completed_at"))
+    back = undone.join(runs, on="artifact").filter(pl.col("deployed_at") > pl.col("completed_at"), pl.col("back") != pl.col("undoes"))
     back = back.sort("deployed_at", "back").unique("attempt", keep="first", maintain_order=True)
     firm = evidence.filter(pl.col("level").is_in(["certain", "likely"])).select(back="idx", failing="at", of="attempt")
     failures = back.join(firm, on="back").filter(pl.col("failing") < pl.col("deployed_at") + RAN_WELL)

@@ -30,7 +30,7 @@ __all__ = ["facts_of"]
 PLACED = [
     "row", "id", "source", "source_id", "part", "environment", "production", "version", "artifact_digest", "vcs_revision",
     "config_revision", "kind", "labels", "branch", "trigger", "fixes_incident", "start", "finished_at", "deployed_at", "committed_at",
-    "successful", "unsuccessful", "ended",
+    "successful", "unsuccessful", "cancelled", "ended",
 ]  # fmt: skip
 
 
@@ -150,6 +150,7 @@ def _lineage(deployments: pl.DataFrame, rollbacks: pl.DataFrame, known: pl.DataF
         entered=pl.lit(value=True),
         successful=pl.lit(value=True),
         unsuccessful=pl.lit(value=False),
+        cancelled=pl.lit(value=False),
         ended=pl.lit(value=True),
         certain_hotfix=pl.lit(value=False),
     )
@@ -169,7 +170,7 @@ def _attempts(
         key=pl.format("deployment:{}", "idx"), undoes="undoes", undoes_all="undoes_all", restores="restores", also=also
     ).collect()
     alone = rollbacks.join(carried.join(back.select("idx").collect(), on="idx", how="semi"), on="rb", how="anti")
-    said = attempt_pass.declared_undone(line, alone)
+    said = attempt_pass.declared_undone(line, alone, carried)
     entered = line.filter("entered").select("rb", "undoes_all", "restores")
     told = said.join(entered, on="rb", how="left").select(
         key=pl.format("rollback:{}", "rb"),
