@@ -291,6 +291,11 @@ def test_a_file_that_is_not_there_is_invalid_data(said: Said, folder: Path) -> N
     assert said("load", "nothing.csv", "--as", "deployment", "--workspace", folder) == 3
 
 
+def test_a_folder_that_is_not_there_is_said_and_no_traceback(said: Said, folder: Path, tmp_path: Path) -> None:
+    assert said("facts", "incidents", "--to", tmp_path / "no" / "i.csv", "--workspace", folder) == 3
+    assert "No such file" in said.err
+
+
 def test_somebody_else_syncing_is_busy(said: Said, folder: Path) -> None:
     from toolkit.store.lock import hold
 

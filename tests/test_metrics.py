@@ -250,6 +250,14 @@ def test_a_row_belongs_to_who_owned_the_service_then() -> None:
     assert dict(by.select("by", "n").rows()) == {"old": 1, "new": 2}
 
 
+def test_an_incident_without_a_service_counts_in_totals_only() -> None:
+    w = workspace(incidents=[incident(services=[]), incident()])
+    assert row(w, "time_to_recover")["n"] == 2
+    assert row(w, "machine_detection_rate")["n"] == 0
+    by = measure(w, "time_to_recover", start=MONDAY, by="service").filter(pl.col("metric") == "time_to_recover")
+    assert dict(by.select("by", "n").rows()) == {"shop": 1}
+
+
 def test_severities_in_scope_come_from_the_settings() -> None:
     troubles = [incident(severity="sev1"), incident(severity="sev4")]
     assert row(workspace(incidents=troubles, severities=["sev1"]), "time_to_recover")["n"] == 1
@@ -446,6 +454,12 @@ def test_a_name_nobody_knows_is_answered_with_those_there_are() -> None:
 def test_a_scope_that_makes_no_sense_is_refused(scope: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         measure(workspace(deployments=[deployment()]), **scope)
+
+
+@pytest.mark.parametrize("by", ["service", "team", "class"])
+def test_a_scope_without_rows_gives_no_groups(by: Any) -> None:
+    w = workspace(deployments=[deployment()], incidents=[incident()], rollbacks=[rollback()])
+    assert measure(w, start=MONDAY, by=by, service="nobody").drop_nulls("n").is_empty()
 
 
 def test_an_empty_workspace_measures_nothing_without_failing() -> None:

@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError
 
 from toolkit.cli import intake, numbers, showing
 from toolkit.cli.output import talk
-from toolkit.errors import KnowngoodError, UsageError
+from toolkit.errors import DataError, KnowngoodError, UsageError
 
 __all__ = ["app", "main"]
 
@@ -76,4 +76,7 @@ def run(tokens: list[str]) -> int:
         # Whoever read our output has enough; Python must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        talk(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        return DataError.exit_code
     return code if isinstance(code, int) else 0

@@ -210,7 +210,7 @@ def _shown(metric: Metric) -> list[pl.Expr]:
 def _marks(*, provisional: bool = False) -> list[pl.Expr]:
     marks: list[pl.Expr] = [pl.when("_partial").then(pl.lit("partial period"))]
     if provisional:
-        marks.append(pl.when(pl.col("provisional") > 0).then(pl.lit("provisional: an undo may still come")))
+        marks.append(pl.when(pl.col("provisional") > 0).then(pl.format("provisional: {} may still be undone", "provisional")))
     return marks
 
 

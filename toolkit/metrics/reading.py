@@ -130,6 +130,8 @@ def _with_by(w: Published, frame: pl.LazyFrame, fact: str, scope: Scope, *, each
         if scope.by is None and not each_service:
             return frame.with_columns(pl.col("services").list.first().alias("service"))
         frame = frame.with_columns(pl.col("services").list.unique().list.sort().alias("service")).explode("service")
+        # An incident that names no service counts in totals and under none.
+        frame = frame.filter(pl.col("service").is_not_null())
         if scope.service is not None:
             frame = frame.filter(pl.col("service") == scope.service)
     if scope.by is None:

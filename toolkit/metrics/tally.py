@@ -110,8 +110,8 @@ def _with_cell(rows: pl.DataFrame, scope: Scope) -> tuple[pl.DataFrame, list[str
     """Small whole numbers for cell, service and storm: grouping by them is several times as fast as by text."""
     periods = len(scope.bounds)
     # Numbered in the order of their names: a seeded bootstrap must not depend on which row came first.
-    named = rows["service"].cast(pl.String)
-    services = named.cast(pl.Enum(named.drop_nulls().unique().sort())).to_physical().alias("_service")
+    named = rows["service"].cast(pl.String).fill_null("")
+    services = named.cast(pl.Enum(named.unique().sort())).to_physical().alias("_service")
     storm = pl.col("storm").rank("dense").cast(pl.Int32).fill_null(-1) if "storm" in rows.columns else pl.lit(-1, pl.Int32)
     values: list[str | None] = [None]
     cell = pl.col("_period")
