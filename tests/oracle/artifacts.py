@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.oracle.observed import MUTABLE, Row
 
-__all__ = ["Artifact", "artifact_of", "carries", "is_below", "parsed"]
+__all__ = ["Artifact", "artifact_of", "carries", "is_below", "parsed", "ships"]
 
 VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
 
@@ -76,6 +76,15 @@ def carries(artifact: Artifact | None, digest: str | None, version: str | None) 
     if digest is not None and artifact.digests:
         return digest in artifact.digests
     return version is not None and version not in MUTABLE and version in artifact.versions
+
+
+def ships(row: Row, digest: str | None, version: str | None) -> bool:
+    """Whether a deployment ships what a declared rollback restores: by what both say, else by what its artifact is known as."""
+    if digest is not None and row["artifact_digest"] is not None:
+        return digest == row["artifact_digest"]
+    if version is not None and version not in MUTABLE and version_of(row) is not None:
+        return version == row["version"]
+    return carries(row["artifact"], digest, version)
 
 
 def parsed(version: str | None) -> tuple[tuple[int, int, int], str | None] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.oracle.artifacts import carries
+from tests.oracle.artifacts import ships
 from tests.oracle.lineage import declared_undone, lineage, place
 from tests.oracle.observed import MUTABLE, Records, Row
 
@@ -60,7 +60,7 @@ def _could_carry(row: Row, rollback: Row) -> bool:
     if row["kind"] == "rollback" and together:
         return True
     soon = timedelta(0) <= row["start"] - rollback["start"] < HOUR
-    return carries(row["artifact"], rollback["to_digest"], rollback["to_version"]) and (together or soon)
+    return ships(row, rollback["to_digest"], rollback["to_version"]) and (together or soon)
 
 
 def _enters(rollback: Row) -> bool:

@@ -106,7 +106,7 @@ def _declared(known: Records, incidents: list[Row]) -> list[Row]:
         cause = named(known["deployment"], incident["suspected_deployment"], incident["source"])
         usable = cause is not None and same_place(incident, cause) and not incident["not_a_deployment"] and not incident["planned"]
         incident["declared_cause"] = cause if usable else None
-        if usable and incident["link_time"] is not None:
+        if usable:
             found.append(
                 {"row": cause, "level": "certain", "at": incident["link_time"], "rule": "declared", "by": incident, "kind": "incident"}
             )

@@ -80,16 +80,19 @@ def _did_not_hold(attempt: Row, lines: dict[tuple[str, str], list[Row]], inciden
 
 
 def _returns(attempt: Row, lines: dict[tuple[str, str], list[Row]]) -> list[Row]:
-    """Successful deployments of the undone artifact that come after what was undone and are no part of the attempt."""
+    """Successful deployments of the undone artifact that end with the attempt or later and are no part of it."""
     undone = attempt["undoes"]
     if undone is None or undone["artifact"] is None:
         return []
-    own = [part["row"] for part in attempt["pieces"]]
+    line = lines[place(attempt)]
+    sources = [part["row"] for part in attempt["pieces"]]
+    own = [row for row in line if any(row is one or row.get("rollback") is one for one in sources)]
+    after = max((row["index"] for row in own), default=-1)
     return [
         row
-        for row in lines[place(attempt)]
-        if row["artifact"] is undone["artifact"] and row["successful"] and not row["entered"] and not row["drill"]
-        and row["index"] > undone["index"] and not any(row is one for one in own)
+        for row in line
+        if row["artifact"] is undone["artifact"] and row["successful"] and not row["entered"] and not row["drill"] and row["index"] > after
+        and row["deployed_at"] >= attempt["completed_at"] and not any(row is one for one in own)
     ]  # fmt: skip
 
 
@@ -116,7 +119,7 @@ def _ran_well(row: Row, line: list[Row], evidence: list[Row], horizon: datetime)
         source = next((o for o in reversed(line[: row["index"]]) if o["brings_in"] and o["artifact"] is row["artifact"]), row)
     if until > horizon or (source["superseded_at"] is not None and source["superseded_at"] < until):
         return False
-    return not any(e["row"] is row and e["level"] in {"certain", "likely"} and e["at"] < until for e in evidence)
+    return not any(e["row"] is row and e["level"] in {"certain", "likely"} and e["at"] is not None and e["at"] < until for e in evidence)
 
 
 def _known_good(attempt: Row, lines: dict[tuple[str, str], list[Row]], evidence: list[Row]) -> bool | None:
@@ -135,6 +138,7 @@ def _known_good(attempt: Row, lines: dict[tuple[str, str], list[Row]], evidence:
     blamed = any(
         e["row"]["artifact"] is restored["artifact"]
         and e["level"] in {"certain", "likely"}
+        and e["at"] is not None
         and e["at"] <= now
         and place(e["row"]) == place(attempt)
         for e in evidence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from tests.oracle.lineage import place
 from tests.oracle.observed import Records, Row
 
 __all__ = ["phases"]
@@ -49,33 +48,21 @@ def _say_cause(incident: Row, own: list[Row], evidence: list[Row]) -> None:
     if incident["declared_cause"] is not None:
         incident["cause"], incident["cause_evidence"], incident["cause_source"] = incident["declared_cause"], "certain", "declared"
         return
-    by_service: dict[tuple[str, str], Row] = {}
-    for row in evidence:
-        if row["by"] is incident:
-            by_service[place(row["row"])] = row
-    seen = set()
-    for attempt in own:
-        if place(attempt) in seen:
-            continue
-        seen.add(place(attempt))
-        undone = attempt["undoes"]
-        if undone is not None and incident["link_time"] is not None and undone["start"] <= incident["link_time"]:
-            for row in evidence:
-                if row["by"] is attempt and row["row"] is undone:
-                    by_service[place(attempt)] = row
-    if by_service:
-        best = max(
-            by_service.values(), key=lambda e: (LEVELS[e["level"]], e["row"]["deployed_at"], e["row"]["start"], e["row"]["source_id"])
-        )
+    found = [row for row in evidence if row["by"] is incident]
+    undoing = [attempt for attempt in own if attempt["undoes"] is not None]
+    if undoing and incident["link_time"] is not None and undoing[0]["undoes"]["start"] <= incident["link_time"]:
+        found = [row for row in evidence if row["by"] is undoing[0] and row["row"] is undoing[0]["undoes"]] or found
+    if found:
+        best = max(found, key=lambda e: (LEVELS[e["level"]], e["row"]["deployed_at"], e["row"]["start"], e["row"]["source_id"]))
         incident["cause"], incident["cause_evidence"], incident["cause_source"] = best["row"], best["level"], best["rule"]
 
 
 def _say_start(incident: Row) -> None:
     incident["declared_start"] = incident["started_at"]
     incident["started_at_source"] = "declared" if incident["started_at"] else None
-    if incident["started_at"] is None and incident["cause_evidence"] in {"certain", "likely"} and incident["link_time"] is not None:
-        cause = incident["cause"]
-        incident["started_at"] = cause["deployed_at"] if cause["deployed_at"] <= incident["link_time"] else cause["start"]
+    if incident["started_at"] is None and incident["cause_evidence"] in {"certain", "likely"}:
+        cause, begun = incident["cause"], incident["link_time"]
+        incident["started_at"] = cause["deployed_at"] if begun is None or cause["deployed_at"] <= begun else cause["start"]
         incident["started_at_source"] = "derived:deployment"
 
 

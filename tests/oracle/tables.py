@@ -60,9 +60,9 @@ def _number(artifact: Artifact | None, line: list[Row]) -> int | None:
 def _failure(row: Row, evidence: list[Row]) -> Row:
     levels = [LEVELS.index(e["level"]) for e in evidence]
     final = [LEVELS.index("possible" if _regretted(e) else e["level"]) for e in evidence]
-    sure = [e["at"] for e in evidence if e["level"] in {"certain", "likely"}]
+    sure = [e["at"] for e in evidence if e["level"] in {"certain", "likely"} and e["at"] is not None]
     best = [e for e in evidence if LEVELS.index(e["level"]) == max(levels)]
-    first = min(best, key=lambda e: e["at"], default=None)
+    first = min(best, key=lambda e: (e["at"] is None, e["at"] or 0), default=None)
     return {
         "failed": LEVELS[max(levels, default=0)],
         "failed_final": LEVELS[max(final, default=0)],
