@@ -114,16 +114,8 @@ def _with_broken_hold(attempts: pl.DataFrame, incidents: Incidents, deployments:
         .filter(pl.col("other").ne_missing(pl.col("inc")))
         .select("holder", why=pl.lit("a new incident"))
     )
-    back = of_rows(window, "undoes", deployments, artifact="artifact").drop_nulls("artifact")
-    again = pl.col("artifact").is_in(back["artifact"].unique().implode())
-    runs = deployments.lazy().filter("successful", ~pl.col("drill"), again).select("artifact", "deployed_at", "idx").collect()
-    back = back.join(runs, on="artifact").filter((pl.col("deployed_at") >= pl.col("from")) & (pl.col("deployed_at") < pl.col("until")))
-    own_moves = pieces.filter(pl.col("what") == "deployment").select("attempt", idx="row")
-    back = (
-        back.filter(pl.col("idx") > pl.col("undoes"))
-        .join(own_moves, on=["attempt", "idx"], how="anti")
-        .select("holder", why=pl.lit("the undone artifact came back"))
-    )
+    returned = returns(attempts, deployments, pieces).join(window.select("attempt", "holder", "until"), on="attempt")
+    back = returned.filter(pl.col("deployed_at") < pl.col("until")).select("holder", why=pl.lit("the undone artifact came back"))
     broken = pl.concat([further, reopened, back, anew]).unique("holder", keep="first", maintain_order=True)
     return attempts.join(broken.rename({"why": "broken"}), on="holder", how="left", maintain_order="left")
 
@@ -157,14 +149,32 @@ def with_storm(attempts: pl.DataFrame) -> pl.DataFrame:
     return attempts.join(members, on="attempt", how="left", maintain_order="left")
 
 
-def with_reapplied(attempts: pl.DataFrame, deployments: pl.DataFrame, evidence: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
-    """Adds reapplied_at and regretted: the undone artifact came back unchanged, and ran 24 h without a likely failure."""
-    undone = attempts.select("attempt", "undoes", "completed_at", "race").drop_nulls("undoes")
-    undone = of_rows(undone, "undoes", deployments, artifact="artifact").drop_nulls("artifact")
+def returns(attempts: pl.DataFrame, deployments: pl.DataFrame, pieces: pl.DataFrame) -> pl.DataFrame:
+    """What brought an undone artifact back, from the attempt's end on: attempt, race, back (idx), deployed_at, superseded_at."""
+    undone = of_rows(
+        attempts.select("attempt", "undoes", "completed_at", "race").drop_nulls("undoes"), "undoes", deployments, artifact="artifact"
+    )
+    undone = undone.drop_nulls("artifact")
     again = pl.col("artifact").is_in(undone["artifact"].unique().implode())
     kept = ["artifact", "deployed_at", "superseded_at", pl.col("idx").alias("back")]
     runs = deployments.lazy().filter("successful", ~pl.col("drill"), again).select(kept).collect()
-    back = undone.join(runs, on="artifact").filter(pl.col("deployed_at") > pl.col("completed_at"), pl.col("back") != pl.col("undoes"))
+    # What the attempt itself put there, as a deployment or by taking its place in the lineage, brought nothing back.
+    moved = pieces.filter(pl.col("what") == "deployment").select("attempt", own="row")
+    switched = deployments.lazy().filter("entered").select("rb", own="idx").collect()
+    switched = pieces.filter(pl.col("what") == "rollback").select("attempt", rb="row").join(switched, on="rb").select("attempt", "own")
+    last = pl.concat([moved, switched]).group_by("attempt").agg(pl.col("own").max())
+    back = undone.join(runs, on="artifact").join(last, on="attempt", how="left")
+    return back.filter(
+        pl.col("deployed_at") >= pl.col("completed_at"),
+        pl.col("back") > pl.col("own").fill_null(-1),
+    ).select("attempt", "race", "back", "deployed_at", "superseded_at")
+
+
+def with_reapplied(
+    attempts: pl.DataFrame, deployments: pl.DataFrame, pieces: pl.DataFrame, evidence: pl.DataFrame, horizon: datetime
+) -> pl.DataFrame:
+    """Adds reapplied_at and regretted: the undone artifact came back unchanged, and ran 24 h without a likely failure."""
+    back = returns(attempts, deployments, pieces)
     back = back.sort("deployed_at", "back").unique("attempt", keep="first", maintain_order=True)
     firm = evidence.filter(pl.col("level").is_in(["certain", "likely"])).select(back="idx", failing="at", of="attempt")
     failures = back.join(firm, on="back").filter(pl.col("failing") < pl.col("deployed_at") + RAN_WELL)

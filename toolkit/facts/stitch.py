@@ -86,7 +86,7 @@ def facts_of(
     attempts = (
         attempts.pipe(outcomes.with_outcome, incidents, line, pieces, horizon)
         .pipe(outcomes.with_storm)
-        .pipe(outcomes.with_reapplied, line, evidence, horizon)
+        .pipe(outcomes.with_reapplied, line, pieces, evidence, horizon)
         .pipe(outcomes.with_known_good, line, evidence)
     )
     evidence = evidence.join(attempts.select("attempt", "regretted"), on="attempt", how="left").with_columns(
