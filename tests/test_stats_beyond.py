@@ -22,6 +22,7 @@ from toolkit.stats.detectability import (
     spread_of_logs,
     visible_difference,
 )
+from toolkit.stats.exact import binomial_p, fisher_p, mann_whitney_p
 from toolkit.stats.shrinkage import shrunk_rates
 
 
@@ -71,6 +72,31 @@ def test_few_clusters_cover_less_than_promised_which_is_why_they_are_marked(clus
     found = rate_intervals(cell, cluster, k.ravel(), np.full(k.size, rows), cells=trials)
     # Ours only ever widens, so it covers at least what was simulated for the plain recipe.
     assert ((found.low <= mean) & (found.high >= mean)).mean() >= covered - 0.02
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [((0, 5), (5, 5)), ((3, 10), (9, 12)), ((56, 70), (48, 80)), ((1, 400), (9, 380)), ((4, 4), (4, 4))]
+)
+def test_fishers_test_agrees_with_scipy(one: tuple[int, int], two: tuple[int, int]) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    table = [[k, n - k] for k, n in (one, two)]
+    assert fisher_p(*one, *two) == pytest.approx(stats.fisher_exact(table).pvalue, rel=1e-6)
+
+
+@pytest.mark.parametrize(("k", "n", "p"), [(0, 1, 0.5), (3, 20, 0.5), (15, 20, 0.4), (200, 1000, 0.25), (7, 7, 0.1)])
+def test_the_binomial_test_agrees_with_scipy(k: int, n: int, p: float) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    assert binomial_p(k, n, p) == pytest.approx(stats.binomtest(k, n, p).pvalue, rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m", "ties"), [(5, 5, False), (6, 30, False), (9, 9, False), (40, 30, False), (5, 7, True), (40, 30, True)])
+def test_the_rank_test_agrees_with_scipy(n: int, m: int, ties: bool) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(n + m)
+    for shift in (0, 1, 3):
+        x, y = rng.normal(0, 2, n), rng.normal(shift, 2, m)
+        x, y = (np.round(x), np.round(y)) if ties else (x, y)
+        assert mann_whitney_p(x, y) == pytest.approx(stats.mannwhitneyu(x, y).pvalue, rel=1e-6)
 
 
 def test_the_duration_ratio_is_the_median_of_all_pairs() -> None:

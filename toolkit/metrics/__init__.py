@@ -1,6 +1,7 @@
 """Metrics over facts: METRICS lists them, measure() puts a number and an interval on them, explain() shows the rows."""
 
 from toolkit.metrics import dora, hotfix, recovery, rollback
+from toolkit.metrics.change import compare, with_shrunk_rates
 from toolkit.metrics.explanation import Explanation, explain
 from toolkit.metrics.measurement import measure
 from toolkit.metrics.metric import METRICS, Count, Duration, Kind, Metric, Rate, metric
@@ -13,6 +14,7 @@ __all__ = [
     "Kind",
     "Metric",
     "Rate",
+    "compare",
     "dora",
     "explain",
     "hotfix",
@@ -20,4 +22,5 @@ __all__ = [
     "metric",
     "recovery",
     "rollback",
+    "with_shrunk_rates",
 ]

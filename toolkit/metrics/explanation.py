@@ -16,7 +16,7 @@ from toolkit.metrics.metric import Count, Duration, Metric, Rate
 from toolkit.metrics.reading import STREAMS, connected, earliest, published, rows_in_scope
 from toolkit.metrics.scope import Scope, scope_of
 
-__all__ = ["SHOWN", "Explanation", "explain"]
+__all__ = ["SHOWN", "Explanation", "explain", "rows_of"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def explain(
     scope = scope_of(w, earliest=earliest(w, {metric.fact}) if whole else None, **when)
     row = measure(w, name, **when).row(0, named=True)
     rows = (
-        _rows(w, metric, scope)
+        rows_of(w, metric, scope)
         if connected(w, metric.fact)
         else pl.DataFrame(schema={"id": pl.String, "at": pl.Datetime("us", "UTC"), "_code": pl.UInt8})
     )
@@ -98,7 +98,8 @@ SHOWN = {
 }
 
 
-def _rows(w: Any, metric: Metric, scope: Scope) -> pl.DataFrame:
+def rows_of(w: Any, metric: Metric, scope: Scope) -> pl.DataFrame:
+    """The fact's rows in scope with `sample`, `open` and `_code` (0: counted, else the reason's place), by time."""
     sources = {f"{column}_source" for column in metric.inferred}
     read = metric.columns() | set(SHOWN[metric.fact]) | sources
     frame = rows_in_scope(w, metric.fact, read, scope)

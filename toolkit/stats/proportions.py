@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["clopper_pearson", "wilson"]
+__all__ = ["clopper_pearson", "normal_quantile", "wilson"]
 
 
 def normal_quantile(confidence: float) -> float:
