@@ -145,6 +145,9 @@ def _declared(rollback: Row, line: list[Row]) -> Row:
         undoes, restores, undoes_all = (went_back[0][name] for name in ("undoes", "restores", "undoes_all"))
     elif entered:
         undoes, restores, undoes_all = (entered[0][name] for name in ("undoes", "restores", "undoes_all"))
+        undoes_all = sorted(
+            [row for row in undoes_all or [] if row is not undoes] + ([undoes] if undoes else []), key=lambda row: row["index"]
+        )
     else:
         undoes, restores = declared_undone(rollback, line), None
         undoes_all = [undoes] if undoes else None
@@ -208,7 +211,10 @@ def _attempt(where: tuple[str, str], parts: list[Row]) -> Row:
     triggers = {part["row"].get("trigger") for part in parts} - {None, "unknown"}
     undoing = [part for part in went_back or declared if part["undoes"]]
     restoring = [part for part in went_back or declared if part["restores"]]
-    all_undone = [row for part in parts for row in part["undoes_all"] or []]
+    all_undone = []
+    for row in [row for part in parts for row in part["undoes_all"] or []]:
+        if not any(row is one for one in all_undone):
+            all_undone.append(row)
     return {
         "id": f"{head['what']}:{head['id']}", "service": where[0], "environment": where[1], "production": head["row"]["production"], "pieces": parts,
         "mechanism": _mechanism(deployed, declared), "status": last["status"], "started_at": parts[0]["start"],

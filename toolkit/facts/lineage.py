@@ -153,7 +153,7 @@ def _with_version_order(frame: pl.DataFrame) -> pl.DataFrame:
     # Where every row of an artifact carries one and the same version, the current row's version is it.
     uneven = (
         frame.lazy()
-        .filter("shared", pl.col("artifact").is_not_null(), pl.col("artifact_digest").is_not_null())
+        .filter("shared", pl.col("artifact").is_not_null())
         .group_by("artifact")
         .agg(uneven=(named.min() != named.max()) | (named.null_count() > 0) & (named.count() > 0))
         .filter("uneven")

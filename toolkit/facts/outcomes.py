@@ -150,7 +150,7 @@ def with_storm(attempts: pl.DataFrame) -> pl.DataFrame:
 
 
 def returns(attempts: pl.DataFrame, deployments: pl.DataFrame, pieces: pl.DataFrame) -> pl.DataFrame:
-    """What brought an undone artifact back, from the attempt's end on: attempt, race, back (idx), deployed_at, superseded_at."""
+    """What brought an undone artifact back, from the attempt's end on: attempt, race, completed_at, back (idx), deployed_at, superseded_at."""
     undone = of_rows(
         attempts.select("attempt", "undoes", "completed_at", "race").drop_nulls("undoes"), "undoes", deployments, artifact="artifact"
     )
@@ -166,15 +166,15 @@ def returns(attempts: pl.DataFrame, deployments: pl.DataFrame, pieces: pl.DataFr
     back = undone.join(runs, on="artifact").join(last, on="attempt", how="left")
     return back.filter(
         pl.col("deployed_at") >= pl.col("completed_at"),
-        pl.col("back") > pl.col("own").fill_null(-1),
-    ).select("attempt", "race", "back", "deployed_at", "superseded_at")
+        pl.col("back") > pl.max_horizontal("own", "undoes"),
+    ).select("attempt", "race", "completed_at", "back", "deployed_at", "superseded_at")
 
 
 def with_reapplied(
     attempts: pl.DataFrame, deployments: pl.DataFrame, pieces: pl.DataFrame, evidence: pl.DataFrame, horizon: datetime
 ) -> pl.DataFrame:
     """Adds reapplied_at and regretted: the undone artifact came back unchanged, and ran 24 h without a likely failure."""
-    back = returns(attempts, deployments, pieces)
+    back = returns(attempts, deployments, pieces).filter(pl.col("deployed_at") > pl.col("completed_at"))
     back = back.sort("deployed_at", "back").unique("attempt", keep="first", maintain_order=True)
     firm = evidence.filter(pl.col("level").is_in(["certain", "likely"])).select(back="idx", failing="at", of="attempt")
     failures = back.join(firm, on="back").filter(pl.col("failing") < pl.col("deployed_at") + RAN_WELL)

@@ -79,7 +79,7 @@ def facts_of(
     latest = links.candidates(incidents, line, attempts, pieces)
     causes = evidence_pass.causes_declared(incidents, line)
     line, fixing = _with_hotfixes(line, incidents, attempts, known)
-    by_time = evidence_pass.evidence_by_time(incidents, causes, latest, fixing)
+    by_time = evidence_pass.evidence_by_time(incidents, causes, latest, fixing.filter("named"))
     by_undoing = evidence_pass.evidence_by_undoing(attempts, pieces, line)
     evidence = pl.concat([by_time, by_undoing])
 
@@ -279,8 +279,8 @@ def _phases(
     horizon: datetime,
 ) -> pl.DataFrame:
     real = attempts.filter(pl.col("inc").is_not_null() & ~pl.col("drill") & ~pl.col("race"))
-    first = real.sort("started_at", "id").unique("inc", keep="first", maintain_order=True).select("attempt", "inc", "undoes")
-    undone = first.drop_nulls("undoes").join(
+    first = real.drop_nulls("undoes").sort("started_at", "id").unique("inc", keep="first", maintain_order=True)
+    undone = first.select("attempt", "inc", "undoes").join(
         by_undoing.filter(pl.col("rule") == "derived:undone").select("attempt", "level", "at", undoes="idx"), on=["attempt", "undoes"]
     )
     undone = undone.select("inc", "level", "at", idx="undoes")
