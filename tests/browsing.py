@@ -83,9 +83,9 @@ def opened(
     page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
     page.goto(address)
-    page.wait_for_selector(until, timeout=60_000)
+    page.wait_for_selector(until, timeout=180_000)
     # Charts are drawn after the words around them.
-    page.wait_for_selector(DRAWN, timeout=30_000)
+    page.wait_for_selector(DRAWN, timeout=120_000)
     page.wait_for_timeout(1_000)
     try:
         yield seen
@@ -94,7 +94,7 @@ def opened(
 
 
 def _wait_for(health: str, log: Path) -> None:
-    for _ in range(150):
+    for _ in range(600):
         try:
             urllib.request.urlopen(health, timeout=2).read()
         except OSError:

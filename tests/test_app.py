@@ -27,7 +27,7 @@ def shown(folder: Path, monkeypatch: pytest.MonkeyPatch, **address: str) -> AppT
     """The app on the workspace in `folder`, opened at an address."""
     monkeypatch.setenv("KNOWNGOOD_WORKSPACE", str(folder))
     st.cache_data.clear()
-    app = AppTest.from_file(str(MAIN), default_timeout=60)
+    app = AppTest.from_file(str(MAIN), default_timeout=240)
     for name, value in address.items():
         app.query_params[name] = value
     app.run()
@@ -155,7 +155,7 @@ def test_a_number_opens_to_the_rows_it_is_made_of(demo: Path, monkeypatch: pytes
         assert whole is not None
         parts.explained(whole, Scope(), "rollback_success_rate")
 
-    app = AppTest.from_function(body, default_timeout=60).run()
+    app = AppTest.from_function(body, default_timeout=240).run()
     assert not app.exception
     row = measure(Workspace(demo), "rollback_success_rate", window="26w").row(0, named=True)
     assert app.code[0].value.startswith(f"{row['k']} of {row['n']} = ")

@@ -51,7 +51,7 @@ def test_a_number_opens_to_its_rows(server: str, browser: Browser) -> None:
     with opened(browser, server) as seen:
         seen.page.click(".st-key-why_change_failure_rate button")
         dialog = seen.page.locator('[role="dialog"]')
-        dialog.get_by_text("rows counted").wait_for(timeout=20_000)
+        dialog.get_by_text("rows counted").wait_for(timeout=60_000)
         assert " of " in dialog.locator("code").first.inner_text()
         assert seen.errors == []
         assert seen.abroad() == []
@@ -61,7 +61,7 @@ def test_what_is_chosen_stands_in_the_address_and_comes_back_from_it(server: str
     with opened(browser, server) as seen:
         before = seen.page.locator('[data-testid="stMetricValue"]').all_inner_texts()
         seen.page.get_by_role("radio", name="4w").or_(seen.page.get_by_role("button", name="4w", exact=True)).first.click()
-        seen.page.wait_for_url("**window=4w**", timeout=20_000)
+        seen.page.wait_for_url("**window=4w**", timeout=60_000)
         seen.page.wait_for_timeout(1_500)
         after = seen.page.locator('[data-testid="stMetricValue"]').all_inner_texts()
         assert after != before
@@ -91,5 +91,5 @@ def test_a_click_on_a_service_filters_the_page_and_the_address(server: str, brow
         )
         point.scroll_into_view_if_needed()
         point.click()
-        seen.page.wait_for_url("**services=search**", timeout=20_000)
+        seen.page.wait_for_url("**services=search**", timeout=60_000)
         assert seen.errors == []
