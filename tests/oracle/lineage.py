@@ -47,7 +47,7 @@ def lineage(rows: list[Row]) -> list[Row]:
     for row in rows:
         if row["entered"]:
             row["undoes"] = declared_undone(row["rollback"], rows)
-            row["undoes_all"] = _all_undone(row, rows[: row["index"]])
+            row["undoes_all"] = _all_undone(row, rows)
     _say_exposure(rows)
     _say_lead_time(rows)
     _say_quick_patches(rows)
@@ -102,10 +102,10 @@ def _say_undone(row: Row, earlier: list[Row]) -> None:
         row["also"] = current
 
 
-def _all_undone(row: Row, earlier: list[Row]) -> list[Row]:
+def _all_undone(row: Row, rows: list[Row]) -> list[Row]:
     between = []
-    for other in earlier:
-        after = row["restores"] is not None and other["index"] > row["restores"]["index"]
+    for other in rows:
+        after = row["restores"] is not None and row["restores"]["index"] < other["index"] < row["index"]
         release = other["successful"] and not other["overlapped"] and other["kind"] == "release"
         if (after and release) or other is row["undoes"]:
             between.append(other)
@@ -155,9 +155,10 @@ def declared_undone(rollback: Row, rows: list[Row]) -> Row | None:
     start = rollback["start"]
     before = [row for row in rows if row["brings_in"] and row["deployed_at"] <= start and row.get("rollback") is not rollback]
     shipped = [row for row in rows if row["kind"] != "redeploy" and row["position"] <= start and row.get("rollback") is not rollback]
-    meant = [row for row in shipped if carries(row["artifact"], rollback["from_digest"], rollback["from_version"])]
-    if meant:
-        return meant[-1]
+    for digest, version in ((rollback["from_digest"], None), (None, rollback["from_version"])):
+        meant = [row for row in shipped if carries(row["artifact"], digest, version)]
+        if meant:
+            return meant[-1]
     for row in reversed(rows):
         if row["entered"] or any(row is carrier for carrier in rollback["carriers"]):
             continue

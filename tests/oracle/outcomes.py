@@ -80,7 +80,7 @@ def _did_not_hold(attempt: Row, lines: dict[tuple[str, str], list[Row]], inciden
 
 
 def _returns(attempt: Row, lines: dict[tuple[str, str], list[Row]]) -> list[Row]:
-    """Successful deployments of the undone artifact that end with the attempt or later and are no part of it."""
+    """Later successful deployments of the undone artifact that end with the attempt or after it."""
     undone = attempt["undoes"]
     if undone is None or undone["artifact"] is None:
         return []
@@ -91,8 +91,8 @@ def _returns(attempt: Row, lines: dict[tuple[str, str], list[Row]]) -> list[Row]
     return [
         row
         for row in line
-        if row["artifact"] is undone["artifact"] and row["successful"] and not row["entered"] and not row["drill"] and row["index"] > after
-        and row["deployed_at"] >= attempt["completed_at"] and not any(row is one for one in own)
+        if row["artifact"] is undone["artifact"] and row["successful"] and not row["drill"]
+        and row["index"] > after and row["deployed_at"] >= attempt["completed_at"]
     ]  # fmt: skip
 
 
