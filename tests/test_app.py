@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tomllib
+from datetime import UTC, datetime
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -13,13 +14,21 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from toolkit.charts import contrast
-from toolkit.metrics import measure
+from toolkit.metrics import compare, measure
 from toolkit.store import warehouse
 from toolkit.ui.sentences import quantity
 from toolkit.ui.state import choose_service
 from toolkit.workspace import Workspace
 
 MAIN = Path(__file__).resolve().parent.parent / "toolkit" / "ui" / "main.py"
+OF_CARDS = (
+    "time_to_detect",
+    "time_to_decide",
+    "time_to_act",
+    "rollback_success_rate",
+    "change_failure_rate",
+    "deployment_frequency",
+)
 CARDS = ["Detect", "Decide", "Act", "Rollback success", "Change failure", "Deployments a week"]
 
 
@@ -67,6 +76,27 @@ def test_the_cards_show_what_measure_says(demo: Path, monkeypatch: pytest.Monkey
     failure = app.metric[CARDS.index("Change failure")]
     assert failure.value == quantity(rate["value"], "share")
     assert f"{rate['k']:,} of {rate['n']:,}" in said(app)
+
+
+def test_a_change_within_chance_has_no_colour_and_says_so(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = compare(Workspace(demo), *OF_CARDS, window="26w")
+    assert judged["real"].to_list() == [False] * len(CARDS)
+    cards = shown(demo, monkeypatch).metric
+    assert {card.color for card in cards} == {cards[0].proto.GRAY}
+    assert all("within what chance does" in card.help for card in cards)
+
+
+def test_a_change_beyond_chance_for_the_worse_is_red(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Workspace(demo).warehouse
+    tables = {name: warehouse.read(path, name) for name in warehouse.tables(path)}
+    recent = pl.col("at") >= datetime(2026, 1, 1, tzinfo=UTC)
+    tables["incidents"] = tables["incidents"].with_columns(decide=pl.when(recent).then(pl.col("decide") * 20).otherwise("decide"))
+    slower = Workspace.init(tmp_path / "slower")
+    warehouse.write(slower.state, "slower", tables, warehouse.meta(path))
+    cards = {card.label: card for card in shown(slower.root, monkeypatch).metric}
+    assert cards["Decide"].color == cards["Decide"].proto.RED
+    assert "more than chance" in cards["Decide"].help
+    assert cards["Act"].color == cards["Act"].proto.GRAY
 
 
 def test_the_page_says_that_the_sample_is_a_sample(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

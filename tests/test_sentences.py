@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from toolkit.ui.scope import Frames, Scope, View, emptied_by, narrowed, rows_in
-from toolkit.ui.sentences import change, headline, interval, minutes, share, significant
+from toolkit.ui.sentences import change, headline, interval, minutes, share
 
 
 def row(value: float | None, low: float | None = None, high: float | None = None, **given: Any) -> dict[str, Any]:
@@ -51,12 +51,6 @@ def test_a_change_carries_its_sign_where_streamlit_looks_for_it() -> None:
     assert change(row(0.6, unit="share"), row(0.5, unit="share")) == "+10 pts"
     assert change(row(10), row(10.001)) == "0"
     assert change(row(10), row(None)) is None
-
-
-def test_a_change_is_more_than_chance_only_where_the_intervals_lie_apart() -> None:
-    assert significant(row(10, 8, 12), row(20, 15, 25))
-    assert not significant(row(10, 8, 16), row(20, 15, 25))
-    assert not significant(row(10), row(20, 15, 25))
 
 
 def test_the_headline_names_the_phase_that_takes_most() -> None:

@@ -11,13 +11,13 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from toolkit.metrics import Explanation, explain, measure
+from toolkit.metrics import Explanation, compare, explain, measure
 from toolkit.metrics.scope import By, Every
 from toolkit.store import warehouse
 from toolkit.ui.scope import Frames, Scope, View, narrowed
 from toolkit.workspace import Workspace
 
-__all__ = ["BY_CONTENT", "explanation", "measured", "view"]
+__all__ = ["BY_CONTENT", "compared", "explanation", "measured", "view"]
 
 # The one before stays for those whose page was drawn from it.
 VERSIONS = 2
@@ -50,6 +50,11 @@ def measured(
     return _measured(whole, scope, names, period, every, by)
 
 
+def compared(whole: View, scope: Scope, names: tuple[str, ...]) -> pl.DataFrame:
+    """The rows of `compare` for a scope's window and the one before it."""
+    return _compared(whole, scope, names)
+
+
 def explanation(whole: View, scope: Scope, name: str) -> Explanation:
     """How a number came about: its definition, the rows counted, the rows left out and why."""
     start, end = scope.period(whole.horizon)
@@ -68,3 +73,8 @@ def _measured(
 ) -> pl.DataFrame:
     rows = measure(narrowed(whole, scope), *names, start=period[0], end=period[1], every=every, by=by)
     return rows.filter(pl.col("metric").is_in(names))
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=BY_CONTENT)
+def _compared(whole: View, scope: Scope, names: tuple[str, ...]) -> pl.DataFrame:
+    return compare(narrowed(whole, scope), *names, window=f"{scope.weeks}w")

@@ -11,7 +11,7 @@ from toolkit.charts import trend
 from toolkit.metrics import METRICS, Explanation
 from toolkit.ui import data
 from toolkit.ui.scope import Scope, View
-from toolkit.ui.sentences import change, interval, quantity, significant
+from toolkit.ui.sentences import change, interval, quantity
 
 __all__ = ["MOST_ROWS", "SAMPLE", "card", "explained", "footer", "sample_notice", "why"]
 
@@ -27,11 +27,19 @@ def sample_notice(whole: View) -> None:
         st.badge("Synthetic sample: these services, incidents and people do not exist", color="orange")
 
 
-def card(whole: View, scope: Scope, label: str, now: dict[str, Any], before: dict[str, Any], weekly: list[dict[str, Any]]) -> None:
+def card(
+    whole: View,
+    scope: Scope,
+    label: str,
+    now: dict[str, Any],
+    before: dict[str, Any],
+    compared: dict[str, Any],
+    weekly: list[dict[str, Any]],
+) -> None:
     """One number: value, change against the window before, its course, its interval, and the way to its rows."""
     moved = change(now, before)
-    # Only what is more than chance gets a colour.
-    better = METRICS[now["metric"]].better if significant(now, before) else None
+    # Only what is more than chance gets a colour: red and green for noise teach people to look away.
+    better = METRICS[now["metric"]].better if compared["real"] else None
     # A week that the window cuts looks like a crash, or like a boom.
     course = [row["value"] for row in weekly if row["value"] is not None and "partial" not in (row["note"] or "")]
     with st.container(border=True, height="stretch", vertical_alignment="distribute"):
@@ -44,10 +52,20 @@ def card(whole: View, scope: Scope, label: str, now: dict[str, Any], before: dic
             delta_description="no before" if moved is None else "vs before",
             chart_data=course or None,
             chart_type="bar" if now["kind"] == "Count" else "line",
+            help=against(scope, compared),
         )
         st.caption(interval(now))
         if st.button("How this came about", key=f"why_{now['metric']}", type="tertiary"):
             why(whole, scope, now["metric"])
+
+
+def against(scope: Scope, compared: dict[str, Any]) -> str:
+    """How the change against the window before was judged."""
+    window = f"Against the {scope.weeks} weeks before"
+    if compared["p"] is None:
+        return f"{window}: {compared['note'] or 'nothing to compare'}."
+    verdict = "more than chance" if compared["real"] else "within what chance does"
+    return f"{window}: {verdict} (p {compared['p']:.2g}, {compared['method']}; judged together with the other numbers in this row)."
 
 
 def why(whole: View, scope: Scope, metric: str) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 
 from toolkit.charts import phase_shares
 
-__all__ = ["change", "headline", "interval", "minutes", "quantity", "share", "significant"]
+__all__ = ["change", "headline", "interval", "minutes", "quantity", "share"]
 
 DOING = {"detect": "Noticing", "decide": "Deciding", "act": "Acting"}
 LONG_SILENCE = 10
@@ -68,13 +68,6 @@ def change(now: dict[str, Any], before: dict[str, Any]) -> str | None:
         return "0"
     # A plain hyphen: Streamlit reads the direction of the arrow off it.
     return ("-" if difference < 0 else "+") + size
-
-
-def significant(now: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Whether the two intervals lie apart: stricter than a test, and enough to decide on a colour."""
-    if None in (now["low"], now["high"], before["low"], before["high"]):
-        return False
-    return bool(now["low"] > before["high"] or now["high"] < before["low"])
 
 
 def headline(incidents: pl.DataFrame) -> str:

@@ -49,9 +49,11 @@ def cards(whole: View, scope: Scope) -> None:
     now = {row["metric"]: row for row in data.measured(whole, scope, names, scope.period(whole.horizon)).to_dicts()}
     before = {row["metric"]: row for row in data.measured(whole, scope, names, scope.before(whole.horizon)).to_dicts()}
     weekly = data.measured(whole, scope, names, scope.period(whole.horizon), every="1w").to_dicts()
+    compared = {row["metric"]: row for row in data.compared(whole, scope, names).to_dicts()}
     with st.grid(len(CARDS), min_column_width=170, gap="small"):
         for name, label in CARDS.items():
-            parts.card(whole, scope, label, now[name], before[name], [row for row in weekly if row["metric"] == name])
+            course = [row for row in weekly if row["metric"] == name]
+            parts.card(whole, scope, label, now[name], before[name], compared[name], course)
 
 
 def minutes(picture: Overview) -> None:
