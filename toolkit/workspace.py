@@ -54,6 +54,7 @@ warehouse-*
 CURRENT*
 people.key*
 *.lock
+*.door
 """
 
 

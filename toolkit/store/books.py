@@ -81,15 +81,16 @@ def write_quarantine(con: duckdb.DuckDBPyConnection, load: Load) -> int:
     con.execute(f"DELETE FROM ledger.quarantine WHERE {known} AND id NOT IN (SELECT id FROM refused)", values)
     con.execute(
         """
-        UPDATE ledger.quarantine AS q SET error = r.error, field = r.field, rule = r.rule, mapping = $mapping FROM refused AS r WHERE q.id = r.id
+        UPDATE ledger.quarantine AS q SET error = r.error, field = r.field, rule = r.rule, mapping = $mapping
+        FROM refused AS r WHERE q.id = r.id
         """,
         {"mapping": load.mapping},
     )
     con.execute(
         """
         INSERT INTO ledger.quarantine BY NAME
-        SELECT id, $record AS record, source, $path AS path, place, field, rule, error, raw, $version AS version, $run AS run, $stamp AS seen_at,
-            key, $mapping AS mapping, $revised::TIMESTAMPTZ AS revised
+        SELECT id, $record AS record, source, $path AS path, place, field, rule, error, raw, $version AS version, $run AS run,
+            $stamp AS seen_at, key, $mapping AS mapping, $revised::TIMESTAMPTZ AS revised
         FROM refused WHERE id NOT IN (SELECT id FROM ledger.quarantine)
         """,
         {
@@ -127,7 +128,8 @@ def write_coverage(con: duckdb.DuckDBPyConnection, record: type[BaseModel], load
             con.execute(
                 """
                 INSERT INTO ledger.coverage SELECT $stream, $source, $first, $last, false, false, $stamp WHERE NOT EXISTS (
-                    SELECT 1 FROM ledger.coverage WHERE stream = $stream AND source = $source AND "start" = $first AND "end" = $last AND NOT gap
+                    SELECT 1 FROM ledger.coverage
+                    WHERE stream = $stream AND source = $source AND "start" = $first AND "end" = $last AND NOT gap AND NOT assumed
                 )
                 """,
                 {"stream": stream, "source": load.source, "first": load.covers[0], "last": load.covers[1], "stamp": load.stamp},
@@ -146,7 +148,8 @@ def write_coverage(con: duckdb.DuckDBPyConnection, record: type[BaseModel], load
     )
     con.execute(
         """
-        INSERT INTO seen SELECT source, "start", "end" FROM ledger.coverage WHERE stream = $stream AND assumed AND source IN (SELECT source FROM seen)
+        INSERT INTO seen SELECT source, "start", "end" FROM ledger.coverage
+        WHERE stream = $stream AND assumed AND source IN (SELECT source FROM seen)
         """,
         {"stream": stream},
     )

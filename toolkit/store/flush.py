@@ -28,7 +28,8 @@ def write_rows(con: duckdb.DuckDBPyConnection, record: type[BaseModel], first: i
         ),
         -- The few current rows concerned first: the join then carries keys and hashes, not every column of the ledger.
         compared AS (
-            SELECT c.row, c.given, c.content_hash = k.content_hash AS same, {person_of(record, "c")} = {person_of(record, "k")} AS same_person,
+            SELECT c.row, c.given, c.content_hash = k.content_hash AS same,
+                {person_of(record, "c")} = {person_of(record, "k")} AS same_person,
                 k.rowid AS old, c.revised_at AS revised, k.revised_at AS known,
                 (c.revised_at, c.content_hash, {person_of(record, "c")}) > (k.revised_at, k.content_hash, {person_of(record, "k")}) AS later
             FROM candidates AS c LEFT JOIN {table} AS k ON {same_key(record, "c", "k")}

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -73,10 +73,8 @@ class Ledger:
         sums = []
         with self.opened() as con:
             for table in sorted(record.table for record in RECORDS.values()):
-                row = con.execute(f"""
-                    SELECT count(*), coalesce(sum(('0x' || content_hash[1:15])::BIGINT), 0), coalesce(sum(('0x' || content_hash[16:30])::BIGINT), 0)
-                    FROM {quoted(table)}
-                """).fetchall()[0]
+                limbs = ", ".join(f"coalesce(sum(('0x' || content_hash[{first}:{first + 14}])::BIGINT), 0)" for first in (1, 16))
+                row = con.execute(f"SELECT count(*), {limbs} FROM {quoted(table)}").fetchall()[0]
                 sums.append([table, *map(int, row)])
         return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
 
@@ -92,12 +90,12 @@ class Ledger:
                 FROM coverage WHERE assumed AND NOT gap GROUP BY stream, source
             ),
             ordered AS (
-                SELECT *, max("end") OVER (PARTITION BY stream, source, gap ORDER BY "start", "end" ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-                FROM coverage WHERE NOT assumed OR gap
+                SELECT *, max("end") OVER (stretch ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+                FROM coverage WHERE NOT assumed OR gap WINDOW stretch AS (PARTITION BY stream, source, gap ORDER BY "start", "end")
             ),
             islands AS (
-                SELECT *, count(*) FILTER (WHERE before IS NULL OR before < "start") OVER (PARTITION BY stream, source, gap ORDER BY "start", "end") AS island
-                FROM ordered
+                SELECT *, count(*) FILTER (WHERE before IS NULL OR before < "start") OVER stretch AS island
+                FROM ordered WINDOW stretch AS (PARTITION BY stream, source, gap ORDER BY "start", "end")
             ),
             declared AS (
                 SELECT stream, source, min("start") AS "start", max("end") AS "end", false AS assumed, gap
@@ -215,12 +213,8 @@ class Ledger:
 
     @contextmanager
     def _connected(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        manager = connect(self.path, read_only=read_only)
-        con = self._patiently(manager.__enter__)
-        try:
-            yield con
-        finally:
-            manager.__exit__(None, None, None)
+        with ExitStack() as stack:
+            yield self._patiently(lambda: stack.enter_context(connect(self.path, read_only=read_only)))
 
     def _patiently(self, opening: Any) -> Any:
         """Our lock keeps our own processes apart; a DuckDB shell that has the file open shows only here."""

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,14 +25,25 @@ def hold(path: Path, *, shared: bool = False, wait: float = 0.0, what: str | Non
     Raises Busy naming the holder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # 0666 less the umask: a team may share one workspace folder.
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        _acquire(handle, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, wait)
+    mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    end = time.monotonic() + wait
+    with ExitStack() as held:
+        handle = _opened(path, held)
+        with ExitStack() as queue:
+            # Whoever waits for the lock holds the door: readers that follow each other closely cannot keep a writer out for ever,
+            # and a writer that comes again at once finds the reader that waited before it.
+            door = _opened(path.with_suffix(".door"), queue)
+            _acquire(door, path, mode, end)
+            _acquire(handle, path, mode, end)
         _sign(handle, what)
         yield
-    finally:
-        os.close(handle)
+
+
+def _opened(path: Path, stack: ExitStack) -> int:
+    # 0666 less the umask: a team may share one workspace folder.
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    stack.callback(os.close, handle)
+    return handle
 
 
 def holder(path: Path) -> str:
@@ -44,8 +55,7 @@ def holder(path: Path) -> str:
         return "another process"
 
 
-def _acquire(handle: int, path: Path, mode: int, wait: float) -> None:
-    end = time.monotonic() + wait
+def _acquire(handle: int, path: Path, mode: int, end: float) -> None:
     while True:
         try:
             fcntl.flock(handle, mode | fcntl.LOCK_NB)

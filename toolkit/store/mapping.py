@@ -73,7 +73,7 @@ class Mapping(BaseModel):
     covers: tuple[Annotated[datetime, AfterValidator(_aware)], Annotated[datetime, AfterValidator(_aware)]] | None = None
     unknown: Literal["refuse", "keep"] = "refuse"
     nulls: list[str] = Field(default_factory=list)
-    separator: str = Field(";", min_length=1)
+    separator: Annotated[str, Field(min_length=1)] = ";"
 
     @model_validator(mode="after")
     def _check_times(self) -> Self:

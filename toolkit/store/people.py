@@ -44,7 +44,8 @@ class People:
             return text
         inner = f"unhex(sha256(getvariable('people_inner') || encode({text})))"
         outer = f"sha256(getvariable('people_outer') || {inner})"
-        return f"CASE WHEN {text} IS NULL OR regexp_full_match({text}, {literal(_PSEUDONYM)}) THEN {text} ELSE 'person-' || left({outer}, 16) END"
+        kept = f"{text} IS NULL OR regexp_full_match({text}, {literal(_PSEUDONYM)})"
+        return f"CASE WHEN {kept} THEN {text} ELSE 'person-' || left({outer}, 16) END"
 
     def variables(self) -> list[tuple[str, bytes]]:
         """What `sql` refers to: set as variables, so that the key is in no statement and no error message."""

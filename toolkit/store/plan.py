@@ -35,7 +35,9 @@ def plan(record: type[BaseModel], cells: Cells, mapping: Mapping, people: People
     chosen = {column.name: _columns_for(column, cells, mapping) for column in fields}
     chosen["source"] = ["source"] if "source" in cells.columns else None
     _check_unknown(fields, cells, mapping, chosen, path)
-    _check_required(fields, chosen, mapping, path)
+    # A file without a single readable object names no columns: there is nothing to miss in it.
+    if cells.columns:
+        _check_required(fields, chosen, mapping, path)
     texts: dict[str, str] = {"source": _text(["source"] if chosen["source"] else None, cells, mapping, "source")}
     values: dict[str, str] = {}
     naive: dict[str, str] = {}
@@ -56,7 +58,7 @@ def plan(record: type[BaseModel], cells: Cells, mapping: Mapping, people: People
 
 
 def _columns_for(column: Column, cells: Cells, mapping: Mapping) -> list[str] | None:
-    named = mapping.columns_for(column.name)
+    named = mapping.columns_for(column.name) if cells.columns else None
     if named is not None or column.name in mapping.constants:
         return named
     # A column that is given to a field has found its place; one that is only part of an id has not.
@@ -118,7 +120,7 @@ def _check_names(fields: tuple[Column, ...], cells: Cells, mapping: Mapping, pat
             raise UsageError(f"mapping: {field} has a column and a constant. Keep one.")
     for field in {*mapping.columns, "source_id", "revised_at"}:
         for name in mapping.columns_for(field) or ():
-            if name not in cells.columns:
+            if name not in cells.columns and cells.columns:
                 there = f" The file has: {', '.join(cells.columns)}."
                 raise DataError(f"{path} has no column {name!r} for {field}{_nearest(name, set(cells.columns))}.{there}")
 

@@ -172,7 +172,8 @@ def _judged(record: type[BaseModel], cells: Cells, how: Plan, source: str, revis
         judged AS (SELECT v AS v, v.t AS t, v.t.readable_ AND {named} AND {checks} AS fine FROM typed AS v),
         kept AS (
             SELECT v.source AS source, {kept}{extra}, fine,
-                CASE WHEN NOT fine THEN t.raw_ END AS raw, CASE WHEN NOT fine AND t.readable_ THEN json_object('source', t.source, {said}) END AS said
+                CASE WHEN NOT fine THEN t.raw_ END AS raw,
+                CASE WHEN NOT fine AND t.readable_ THEN json_object('source', t.source, {said}) END AS said
             FROM judged
         )
         SELECT *, CASE WHEN fine THEN {content_hash(record)} END AS content_hash FROM kept
