@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from datetime import timedelta
 
 import polars as pl
@@ -9,6 +10,7 @@ import pytest
 from handmade import HORIZON, MONDAY, at, deployment, incident, minutes, rollback, workspace
 
 import toolkit
+from toolkit import metrics
 from toolkit.metrics import METRICS, explain, measure
 
 
@@ -106,3 +108,8 @@ def test_the_notebook_words_are_the_metrics_own() -> None:
     assert toolkit.explain(w, "time_to_decide").formula == explain(w, "time_to_decide").formula
     assert "open" not in toolkit.__all__
     assert isinstance(explain(w, "time_to_decide").counted, pl.DataFrame)
+
+
+def test_no_public_word_of_the_notebook_is_also_a_module() -> None:
+    modules = {module.name for package in (toolkit, metrics) for module in pkgutil.iter_modules(package.__path__)}
+    assert not modules & {*toolkit.__all__, *metrics.__all__, "open"}

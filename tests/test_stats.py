@@ -90,6 +90,7 @@ def test_an_open_row_at_the_moment_of_an_end_was_still_at_risk() -> None:
     assert curve == pytest.approx([3 / 4, 3 / 4 * 1 / 2, 3 / 8])
 
 
+@pytest.mark.filterwarnings("ignore:Approximating")
 def test_kaplan_meier_agrees_with_lifelines() -> None:
     lifelines = pytest.importorskip("lifelines")
     qth_survival_times = pytest.importorskip("lifelines.utils").qth_survival_times

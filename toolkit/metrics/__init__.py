@@ -1,10 +1,11 @@
-"""Metrics over facts: METRICS lists them, measure() puts a number and an interval on them, explain() shows the rows."""
+"""Metrics over facts: METRICS lists them, measure() gives number and interval, explain() shows the rows, compare() looks back."""
 
-from toolkit.metrics import dora, hotfix, recovery, rollback
+# Importing a group registers its metrics.
+from toolkit.metrics import dora, hotfix, recovery, rollback  # noqa: F401
 from toolkit.metrics.change import compare, with_shrunk_rates
 from toolkit.metrics.explanation import Explanation, explain
 from toolkit.metrics.measurement import measure
-from toolkit.metrics.metric import METRICS, Count, Duration, Kind, Metric, Rate, metric
+from toolkit.metrics.metric import METRICS, Count, Duration, Kind, Metric, Rate
 
 __all__ = [
     "METRICS",
@@ -15,12 +16,7 @@ __all__ = [
     "Metric",
     "Rate",
     "compare",
-    "dora",
     "explain",
-    "hotfix",
     "measure",
-    "metric",
-    "recovery",
-    "rollback",
     "with_shrunk_rates",
 ]
