@@ -209,7 +209,8 @@ def _attempt(where: tuple[str, str], parts: list[Row]) -> Row:
     head = (deployed or declared or parts)[0]
     last = max(parts, key=lambda part: (part["end"], part["start"], _order(part)))
     triggers = {part["row"].get("trigger") for part in parts} - {None, "unknown"}
-    moving = went_back or declared
+    undoing = [part for part in went_back or declared if part["undoes"]]
+    restoring = [part for part in went_back or declared if part["restores"]]
     all_undone = []
     for row in [row for part in parts for row in part["undoes_all"] or []]:
         if not any(row is one for one in all_undone):
@@ -220,7 +221,7 @@ def _attempt(where: tuple[str, str], parts: list[Row]) -> Row:
         "completed_at": last["end"], "decided_at": min((p["row"]["decided_at"] for p in declared if p["row"]["decided_at"]), default=None),
         "reason": next((p["row"]["reason"] for p in declared if p["row"]["reason"]), None),
         "trigger": "manual" if "manual" in triggers else "auto" if triggers else None,
-        "undoes": moving[0]["undoes"] if moving else None, "restores": moving[-1]["restores"] if moving else None,
+        "undoes": undoing[0]["undoes"] if undoing else None, "restores": restoring[-1]["restores"] if restoring else None,
         "undoes_all": all_undone, "drill": any(p["row"]["drill"] for p in declared), "code_level": declared[:1] != [] and head["what"] == "rollback"
         and head["row"]["mechanism"] == "revert_commit",
     }  # fmt: skip

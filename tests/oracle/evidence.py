@@ -54,7 +54,13 @@ def _likely(incident: Row, line: list[Row], attempts: list[Row]) -> Row | None:
             found = row
     for attempt in attempts:
         worked = attempt["status"] not in {"failed", "cancelled", "partial"}
-        if found and attempt["incident"] is incident and place(attempt) == place(found) and worked and attempt["completed_at"] > found["deployed_at"]:
+        if (
+            found
+            and attempt["incident"] is incident
+            and place(attempt) == place(found)
+            and worked
+            and attempt["completed_at"] > found["deployed_at"]
+        ):
             return None
     return found
 
@@ -106,7 +112,7 @@ def _declared(known: Records, incidents: list[Row]) -> list[Row]:
         cause = named(known["deployment"], incident["suspected_deployment"], incident["source"])
         usable = cause is not None and same_place(incident, cause) and not incident["not_a_deployment"] and not incident["planned"]
         incident["declared_cause"] = cause if usable else None
-        if usable and incident["link_time"] is not None:
+        if usable:
             found.append(
                 {"row": cause, "level": "certain", "at": incident["link_time"], "rule": "declared", "by": incident, "kind": "incident"}
             )

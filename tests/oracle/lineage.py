@@ -97,7 +97,9 @@ def _say_undone(row: Row, earlier: list[Row]) -> None:
             row["restores"] = other
     row["undoes_all"] = _all_undone(row, earlier)
     current = row["before"]
-    older = current and row["restores"] and current["artifact"] and row["artifact"].first < current["artifact"].first
+    older = (
+        current and current["artifact"] and row["artifact"] and row["artifact"].first and row["artifact"].first < current["artifact"].first
+    )
     if row["aborted"] and older:
         row["also"] = current
 

@@ -87,7 +87,8 @@ def _returns(attempt: Row, lines: dict[tuple[str, str], list[Row]]) -> list[Row]
     line = lines[place(attempt)]
     sources = [part["row"] for part in attempt["pieces"]]
     own = [row for row in line if any(row is one or row.get("rollback") is one for one in sources)]
-    after = max((row["index"] for row in own), default=-1)
+    # A rollout that finishes after the rollback that interrupted it is not its own return.
+    after = max([undone["index"]] + [row["index"] for row in own])
     return [
         row
         for row in line

@@ -43,14 +43,14 @@ def phases(
 
 def _say_cause(incident: Row, own: list[Row], evidence: list[Row]) -> None:
     incident["cause"], incident["cause_evidence"], incident["cause_source"] = None, None, None
-    if incident["planned"] or incident["not_a_deployment"] or incident["link_time"] is None:
+    if incident["planned"] or incident["not_a_deployment"]:
         return
     if incident["declared_cause"] is not None:
         incident["cause"], incident["cause_evidence"], incident["cause_source"] = incident["declared_cause"], "certain", "declared"
         return
     found = [row for row in evidence if row["by"] is incident]
     undoing = [attempt for attempt in own if attempt["undoes"] is not None]
-    if undoing and undoing[0]["undoes"]["start"] <= incident["link_time"]:
+    if undoing and incident["link_time"] is not None and undoing[0]["undoes"]["start"] <= incident["link_time"]:
         found = [row for row in evidence if row["by"] is undoing[0] and row["row"] is undoing[0]["undoes"]] or found
     if found:
         best = max(found, key=lambda e: (LEVELS[e["level"]], e["row"]["deployed_at"], e["row"]["start"], e["row"]["source_id"]))
@@ -62,7 +62,7 @@ def _say_start(incident: Row) -> None:
     incident["started_at_source"] = "declared" if incident["started_at"] else None
     if incident["started_at"] is None and incident["cause_evidence"] in {"certain", "likely"}:
         cause, begun = incident["cause"], incident["link_time"]
-        incident["started_at"] = cause["deployed_at"] if cause["deployed_at"] <= begun else cause["start"]
+        incident["started_at"] = cause["deployed_at"] if begun is None or cause["deployed_at"] <= begun else cause["start"]
         incident["started_at_source"] = "derived:deployment"
 
 
