@@ -38,7 +38,9 @@ def carriers(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame
     target = pl.when(~pl.col("to_version").is_in(MUTABLE_TAGS)).then("to_version")
     asked = asked.select("rb", "part", "drill", r_start="start", r_until=_until("end", "start"), to_digest="to_digest", to_version=target)
     near = deployments.filter(pl.col("part").is_in(asked["part"].unique().implode()) & pl.col("start").is_not_null())
-    near = near.select("idx", "part", "kind", "artifact_digest", "fixed_version", d_start="start", d_until=_until("deployed_at", "start"))
+    near = near.select(
+        "idx", "part", "kind", "artifact", "artifact_digest", "fixed_version", d_start="start", d_until=_until("deployed_at", "start")
+    )
     later = moments_in(
         near.with_columns(moment="d_start"),
         asked.rename({"r_start": "from"}).with_columns(r_start="from", until=pl.max_horizontal("r_until", pl.col("from") + CARRIED_WITHIN)),
@@ -52,6 +54,7 @@ def carriers(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame
         "rb",
         "drill",
         "kind",
+        "artifact",
         "artifact_digest",
         "fixed_version",
         "to_digest",
@@ -64,15 +67,34 @@ def carriers(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame
     pairs = pl.concat([later.select(columns), earlier.select(columns)]).unique(["idx", "rb"])
     overlap = (pl.col("d_start") < pl.col("r_until")) & (pl.col("r_start") < pl.col("d_until"))
     both_digests = pl.col("to_digest").is_not_null() & pl.col("artifact_digest").is_not_null()
+    both_versions = pl.col("to_version").is_not_null() & pl.col("fixed_version").is_not_null()
     ships = (
         pl.when(both_digests)
         .then(pl.col("to_digest") == pl.col("artifact_digest"))
-        .otherwise(pl.col("to_version") == pl.col("fixed_version"))
+        .when(both_versions)
+        .then(pl.col("to_version") == pl.col("fixed_version"))
+        .otherwise("known_as")
     )
+    pairs = _with_known_as(pairs, deployments)
     after = (pl.col("d_start") >= pl.col("r_start")) & (pl.col("d_start") < pl.col("r_start") + CARRIED_WITHIN)
     carried = pairs.filter(((pl.col("kind") == "rollback") & overlap) | (ships.fill_null(value=False) & (overlap | after)))
     # Never one with a drill: what could carry both carries the real one.
     return carried.filter(~pl.col("drill") | pl.col("drill").all().over("idx")).select("idx", "rb").sort("idx", "rb")
+
+
+def _with_known_as(pairs: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
+    """Adds known_as: whether other deployments of the same artifact carry the target's digest, or its version where none has a digest."""
+    its = deployments.lazy().filter(pl.col("artifact").is_in(pairs["artifact"].unique().implode()))
+    names = its.select("artifact", "artifact_digest", "fixed_version").collect()
+    digests = names.select("artifact", to_digest="artifact_digest").drop_nulls().unique()
+    versions = names.select("artifact", to_version="fixed_version").drop_nulls().unique()
+    pairs = (
+        pairs.join(digests.with_columns(by_digest=True), on=["artifact", "to_digest"], how="left")
+        .join(versions.with_columns(by_version=True), on=["artifact", "to_version"], how="left")
+        .join(digests.select("artifact", digested=True).unique(), on="artifact", how="left")
+    )
+    known_as = pl.when(pl.col("to_digest").is_not_null() & pl.col("digested")).then("by_digest").otherwise("by_version")
+    return pairs.with_columns(known_as=known_as.fill_null(value=False)).drop("by_digest", "by_version", "digested")
 
 
 def entering(rollbacks: pl.DataFrame, carried: pl.DataFrame) -> pl.DataFrame:

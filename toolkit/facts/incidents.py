@@ -186,7 +186,7 @@ def _rows(incidents: pl.DataFrame, stamps: pl.DataFrame, stretches: pl.DataFrame
         .when(pl.col("recovered_at").is_not_null())
         .then(pl.lit("derived:resolved")),
     )
-    rows = rows.with_columns(link_time=pl.coalesce("started_at", "detected_at"), duplicates=pl.col("duplicates").fill_null([]))
+    rows = rows.with_columns(link_time=pl.coalesce("started_at", "detected_at"), duplicates=pl.when(first).then("duplicates").fill_null([]))
     return rows.sort("id").with_row_index("inc").with_columns(pl.col("inc").cast(pl.Int64))
 
 

@@ -110,7 +110,7 @@ def deployments_until(frame: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
 
 def rollbacks_until(frame: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
     """Adds start, end and status (completed, failed, cancelled, partial, in_progress)."""
-    start = pl.coalesce("started_at", "decided_at", "completed_at")
+    start = pl.coalesce("started_at", known("decided_at", horizon), "completed_at")
     frame = frame.with_columns(start=start).filter(~(pl.col("start") > horizon).fill_null(value=False))
     unfinished = pl.col("unfinished")
     frame = frame.with_columns(unfinished=(pl.col("completed_at") > horizon).fill_null(value=False)).with_columns(

@@ -156,8 +156,11 @@ def returns(attempts: pl.DataFrame, deployments: pl.DataFrame, pieces: pl.DataFr
     )
     undone = undone.drop_nulls("artifact")
     again = pl.col("artifact").is_in(undone["artifact"].unique().implode())
-    kept = ["artifact", "deployed_at", "superseded_at", pl.col("idx").alias("back")]
+    # A redeploy runs as long as the deployment that it repeats.
+    ran = pl.when("bring_in").then("idx").otherwise("current")
+    kept = ["artifact", "deployed_at", pl.col("idx").alias("back"), ran.alias("ran")]
     runs = deployments.lazy().filter("successful", ~pl.col("drill"), again).select(kept).collect()
+    runs = of_rows(runs, "ran", deployments, superseded_at="superseded_at")
     # What the attempt itself put there, as a deployment or by taking its place in the lineage, brought nothing back.
     moved = pieces.filter(pl.col("what") == "deployment").select("attempt", own="row")
     switched = deployments.lazy().filter("entered").select("rb", own="idx").collect()

@@ -68,8 +68,8 @@ def with_phases(incidents: pl.DataFrame, deployments: pl.DataFrame, horizon: dat
     wrong order)."""
     firm = pl.col("cause_evidence").is_in(["certain", "likely"])
     incidents = of_rows(incidents, "cause_idx", deployments, cause_deployed="deployed_at", cause_started="start")
-    firm = firm & pl.col("link_time").is_not_null()
-    derived = pl.when(firm & (pl.col("cause_deployed") <= pl.col("link_time"))).then("cause_deployed").when(firm).then("cause_started")
+    after = (pl.col("cause_deployed") > pl.col("link_time")).fill_null(value=False)
+    derived = pl.when(firm & ~after).then("cause_deployed").when(firm).then("cause_started")
     told = pl.col("started_at").is_not_null()
     incidents = incidents.with_columns(declared_start="started_at").with_columns(
         started_at=pl.coalesce("started_at", derived),

@@ -55,7 +55,10 @@ def facts_of(
     known = incidents_until(fact_ids(typed("incident", records.get("incident"))), horizon)
     events = typed("incident_event", records.get("incident_event")).filter(pl.col("at") <= horizon)
 
-    parts = partitions([deployments, rollbacks, _places(flags), _places(known)], production)
+    # A flag that names no service takes its incident's.
+    placeless = flags.filter(pl.col("service").is_null()).select("environment").unique()
+    lent = known.select(pl.col("services").alias("service")).explode("service").unique().join(placeless, how="cross")
+    parts = partitions([deployments, rollbacks, _places(flags), _places(known), lent.drop_nulls()], production)
     deployments, rollbacks = (frame.join(parts, on=["service", "environment"], how="left") for frame in (deployments, rollbacks))
     environments = parts.select("environment", "production").unique()
     flags = flags.join(environments, on="environment", how="left")
@@ -260,7 +263,7 @@ def _with_hotfixes(
     fixed = links.fixes(known, firm, "idx").join(known.select("rec", "source", ref="source_id"), on="rec")
     fixed = fixed.join(firm.select("idx", "environment", "production", moment="start"), on="idx")
     fixed = links.named_incidents(fixed.drop("rec"), incidents, known).drop_nulls("inc").select("inc", "idx")
-    named = pl.concat([naming, fixed]).unique(maintain_order=True)
+    named = pl.concat([naming, fixed]).unique().sort("inc", "idx")
     ended = likely.select("inc", "idx").join(firm.select("idx"), on="idx", how="semi")
     of = pl.concat([named, ended]).unique("idx", keep="first", maintain_order=True).select("idx", hotfix_inc="inc")
     line = at_rows(line, of)
