@@ -12,7 +12,7 @@ from toolkit.store.columns import stored
 from toolkit.store.connect import quoted, select_list
 from toolkit.store.staging import person_of, same_key
 
-__all__ = ["write_losers", "write_rows"]
+__all__ = ["write_losers", "write_rows", "wrote"]
 
 
 def write_rows(con: duckdb.DuckDBPyConnection, record: type[BaseModel], first: int, last: int, stamp: datetime, raw: int) -> Counts:
@@ -69,6 +69,11 @@ def write_rows(con: duckdb.DuckDBPyConnection, record: type[BaseModel], first: i
         unchanged=fates.get("unchanged", 0) + fates.get("touched", 0) + fates.get("superseded", 0) - late,
         superseded=late,
     )
+
+
+def wrote(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether write_rows wrote any row: then something refers to its raw."""
+    return bool(con.execute("SELECT 1 FROM incoming WHERE fate <> 'unchanged' LIMIT 1").fetchall())
 
 
 def write_losers(con: duckdb.DuckDBPyConnection, record: type[BaseModel], stamp: datetime, raw: int) -> Counts:

@@ -18,7 +18,7 @@ from toolkit.errors import Busy, UsageError
 from toolkit.records import RECORDS
 from toolkit.store.books import Counts, Load, add_to_run, free_from_quarantine, write_coverage, write_cursor, write_quarantine, write_raw
 from toolkit.store.connect import connect, literal, quoted, select_list
-from toolkit.store.flush import write_losers, write_rows
+from toolkit.store.flush import write_losers, write_rows, wrote
 from toolkit.store.lock import hold
 from toolkit.store.migrations import is_current, migrate
 from toolkit.store.people import People, key_at
@@ -178,7 +178,7 @@ class Ledger:
                 free_from_quarantine(con, staged.record, load)
             if first == 0:
                 counts += Counts(read=staged.read, quarantined=quarantined)
-            if counts.new or counts.changed or counts.superseded:
+            if wrote(con) or counts.superseded:
                 write_raw(con, load, raw, first, last)
             write_coverage(con, staged.record, load, first, last, final=final)
             total = load.before + counts

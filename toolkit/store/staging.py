@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from toolkit.errors import DataError
 from toolkit.store.columns import Column, columns_of, content_hash, key_of, stored
@@ -21,26 +20,13 @@ from toolkit.store.connect import connect, literal, quoted, select_list
 from toolkit.store.mapping import Mapping
 from toolkit.store.people import PEOPLE, People
 from toolkit.store.plan import Plan, plan
+from toolkit.store.problems import Problem, judge, line_problem, without_people
 from toolkit.store.readers import Cells, format_of, read_cells, with_plain_line_ends, without_open_quotes
 
-__all__ = ["Problem", "Staged", "judge", "person_of", "same_key", "stage"]
+__all__ = ["Staged", "person_of", "same_key", "stage"]
 
 # Rows per round trip to Python: a file in which every row is wrong must not be in memory at once.
 _BATCH = 5_000
-_KEPT_TEXT = 20_000
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a row is not a record: `place` in its file, the field and rule, and what to do, in words."""
-
-    place: str
-    field: str | None
-    rule: str
-    error: str
-    raw: str
-    source: str
-    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +37,6 @@ class Staged:
     record: type[BaseModel]
     rows: int
     read: int
-    problems: int
 
 
 @contextmanager
@@ -78,7 +63,11 @@ def stage(
             con.execute("SET VARIABLE stamp = ?", [stamp])
             for name, value in people.variables() if people.how == "hash" else ():
                 con.execute(f"SET VARIABLE {name} = ?", [value])
-            yield _staged(_Reading(con, path, record, mapping, source, now, revised, people), scratch)
+            try:
+                staged = _staged(_Reading(con, path, record, mapping, source, now, revised, people), scratch)
+            except duckdb.Error as error:
+                raise DataError(f"{path} cannot be read to its end: {str(error).splitlines()[0]}") from error
+            yield staged
     finally:
         _remove(scratch)
 
@@ -110,15 +99,14 @@ def _staged(this: _Reading, scratch: Path) -> Staged:
         lines = without_open_quotes(plain, whole)
         con.execute("DROP TABLE staged; DROP TABLE reject_errors; DROP TABLE reject_scans")
         how = _read(this, whole)
-        _insert_problems(con, [_line_problem(number, "UNQUOTED VALUE", text, this.source) for number, text in lines])
+        _insert_problems(con, [line_problem(number, "UNQUOTED VALUE", text, this.source) for number, text in lines])
         lost = len(lines)
     read = con.execute("SELECT count(*) FROM staged").fetchall()[0][0]
     _judge_again(this, how)
     rejects = _keep_rejects(con, this.source)
     _find_losers(con, record)
     rows = con.execute("SELECT coalesce(max(rowid) + 1, 0) FROM staged").fetchall()[0][0]
-    problems = con.execute("SELECT count(*) FROM problems").fetchall()[0][0]
-    return Staged(con, record, rows, read + rejects + lost, problems)
+    return Staged(con, record, rows, read + rejects + lost)
 
 
 def _beside(scratch: Path, what: str, path: Path) -> Path:
@@ -225,78 +213,11 @@ def _judge_again(this: _Reading, how: Plan) -> None:
         for row, raw, said in batch:
             found = judge(record, json.loads(said) if said else None, raw or "", place=f"row {row + 1}", source=source, now=now)
             if isinstance(found, Problem):
-                problems.append(_without_people(found, how, this.people))
+                problems.append(without_people(found, how.people, this.people))
             else:
                 accepted.append(found)
         _insert_accepted(con, record, accepted, this.revised)
         _insert_problems(con, problems)
-
-
-def judge(
-    record: type[BaseModel], said: dict[str, Any] | None, raw: str, *, place: str, source: str, now: datetime
-) -> dict[str, Any] | Problem:
-    """One row through the model: its values by column, or why not."""
-    if said is None:
-        return Problem(
-            place, None, "json", 'This line is not a JSON object. Write one object a line: {"field": …}.', raw[:_KEPT_TEXT], source
-        )
-    named = said.pop("source", None) or source
-    key = said.get("source_id")
-    for column in columns_of(record):
-        text = said.get(column.name)
-        if text is None:
-            said.pop(column.name, None)
-        elif column.kind == "time" and re.fullmatch(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?", text):
-            # pydantic would guess seconds or milliseconds by size; a guess is no fact.
-            error = f'{column.name}: {text} is a bare number. Say what it counts: format = "epoch_s" (or epoch_ms) under [times].'
-            return Problem(place, column.name, "bare_number", error, raw[:_KEPT_TEXT], named, key)
-        elif column.kind == "names" and isinstance(text, str):
-            error = f"{column.name}: {text[:80]!r} is no list. Write a JSON list of strings, or separate the names with ;"
-            return Problem(place, column.name, "list", error, raw[:_KEPT_TEXT], named, key)
-        elif column.alias:
-            said[column.alias] = said.pop(column.name)
-    if not 1 <= len(named) <= 500 or named.lower() in ("nan", "null", "none"):
-        return Problem(place, "source", "source", f"source: {named[:80]!r} names nothing.", raw[:_KEPT_TEXT], source)
-    try:
-        accepted = record.model_validate(said, context={"now": now})
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = str(first["loc"][0]) if first["loc"] else None
-        return Problem(place, field, first["type"], _reason(field, first), raw[:_KEPT_TEXT], named, key)
-    return {"source": named, **accepted.model_dump()}
-
-
-def _reason(field: str | None, error: Any) -> str:
-    value = error.get("input")
-    if error["type"] == "missing":
-        return f"{field}: every row needs it, and this one has none."
-    if error["type"].startswith("datetime"):
-        return f"{field}: {str(value)[:80]!r} is not a time. Write 2026-03-01T10:00:00Z, or name its format under [times] in a mapping."
-    if error["type"] == "literal_error":
-        return f"{field}: {str(value)[:80]!r} is none of {error['ctx']['expected']}. Map it under [values.{field}] in a mapping."
-    return f"{field}: {error['msg'].removeprefix('Value error, ')}" + (
-        "" if str(value)[:40] in error["msg"] else f" (got {str(value)[:80]!r})"
-    )
-
-
-def _without_people(problem: Problem, how: Plan, people: People) -> Problem:
-    """The problem with pseudonyms where its row names people."""
-    if people.how == "keep":
-        return problem
-    names = "|".join(re.escape(name) for name in {*how.people, *PEOPLE})
-    hidden = re.sub(
-        rf'("(?:{names})"\s*:\s*)("(?:[^"\\]|\\.)*")',
-        lambda match: match[1] + json.dumps(people.pseudonym(_unquoted(match[2]))),
-        problem.raw,
-    )
-    return replace(problem, raw=hidden)
-
-
-def _unquoted(text: str) -> str:
-    try:
-        return str(json.loads(text)).strip()
-    except ValueError:
-        return text.strip('"')
 
 
 def _insert_accepted(con: duckdb.DuckDBPyConnection, record: type[BaseModel], rows: list[dict[str, Any]], revised: datetime | None) -> None:
@@ -328,19 +249,6 @@ def _insert_problems(con: duckdb.DuckDBPyConnection, problems: list[Problem]) ->
     con.unregister("refused")
 
 
-_REASONS = {
-    "INVALID ENCODING": "The line is not UTF-8. Save the file as UTF-8 and load it again.",
-    "LINE SIZE OVER MAXIMUM": "The line is longer than 1 MiB. Look for a quote that is never closed, or leave the long column out.",
-    "MISSING COLUMNS": "The line has fewer cells than the first line has columns.",
-    "TOO MANY COLUMNS": "The line has more cells than the first line has columns. Quote cells that hold the separator.",
-    "UNQUOTED VALUE": "A quote is opened and not closed properly. Double the quotes inside a quoted cell.",
-}
-
-
-def _line_problem(number: int, kind: str, text: str, source: str) -> Problem:
-    return Problem(f"line {number}", None, kind.lower().replace(" ", "_"), _REASONS.get(kind, kind), text[:_KEPT_TEXT], source)
-
-
 def _keep_rejects(con: duckdb.DuckDBPyConnection, source: str) -> int:
     """Lines that are no rows: broken text, too long, the wrong number of cells. Returns how many."""
     if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors'").fetchall():
@@ -350,7 +258,7 @@ def _keep_rejects(con: duckdb.DuckDBPyConnection, source: str) -> int:
         SELECT "line", arg_min(error_type::VARCHAR, rowid), arg_min(csv_line, rowid)
         FROM reject_errors GROUP BY "line", line_byte_position ORDER BY "line", line_byte_position
     """).fetchall()
-    _insert_problems(con, [_line_problem(line, kind, str(text), source) for line, kind, text in found])
+    _insert_problems(con, [line_problem(line, kind, str(text), source) for line, kind, text in found])
     return len(found)
 
 
