@@ -8,6 +8,7 @@ import streamlit as st
 
 from toolkit.errors import UsageError
 from toolkit.ui import data
+from toolkit.ui.sentences import plain
 
 __all__ = ["main"]
 
@@ -35,12 +36,12 @@ def missing(error: Exception) -> None:
     """No workspace, or one that cannot be read."""
     st.title("Knowngood")
     if isinstance(error, UsageError):
-        st.error(error.message, title="The workspace could not be opened")
+        st.error(plain(error.message), title="The workspace could not be opened")
         commands = (
             "knowngood init       # start a workspace in this folder\nknowngood doctor     # say what is wrong with the one that is here"
         )
     else:
-        st.error(f"{type(error).__name__}: {error}", title="The published facts could not be read")
+        st.error(plain(f"{type(error).__name__}: {error}"), title="The published facts could not be read")
         commands = "knowngood doctor           # say what is wrong\nknowngood publish --force  # compute the facts anew from the ledger"
     st.markdown("In a terminal, in the folder of your workspace:")
     st.code(commands, language="sh")

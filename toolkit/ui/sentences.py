@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import polars as pl
 
 from toolkit.charts import phase_shares
 
-__all__ = ["change", "headline", "interval", "minutes", "quantity", "share"]
+__all__ = ["change", "headline", "interval", "minutes", "plain", "quantity", "share"]
 
 DOING = {"detect": "Noticing", "decide": "Deciding", "act": "Acting"}
 LONG_SILENCE = 10
+MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+\-.!|~$:@/]")
 OUTLIER = 0.1
 
 
@@ -68,6 +70,11 @@ def change(now: dict[str, Any], before: dict[str, Any]) -> str | None:
         return "0"
     # A plain hyphen: Streamlit reads the direction of the arrow off it.
     return ("-" if difference < 0 else "+") + size
+
+
+def plain(text: str) -> str:
+    """Text of a source for a place that reads Markdown: shown as it is, so that a name can neither link, style nor fetch a picture."""
+    return MARKUP.sub(r"\\\g<0>", text)
 
 
 def headline(incidents: pl.DataFrame) -> str:

@@ -10,6 +10,7 @@ from toolkit.metrics import METRICS
 from toolkit.ui import data, parts
 from toolkit.ui.pictures import Overview, overview_of
 from toolkit.ui.scope import Scope, View, emptied_by, rows_in
+from toolkit.ui.sentences import plain
 from toolkit.ui.state import choose_service, scope_bar
 
 CARDS = {
@@ -115,7 +116,7 @@ def table(incidents: pl.DataFrame) -> None:
 
 
 def nothing_in(whole: View, scope: Scope) -> None:
-    guilty = emptied_by(whole, scope)
+    guilty = [plain(name) for name in emptied_by(whole, scope)]
     st.info("Widen " + ", or ".join(guilty) + "." if guilty else "Take several of the filters off.", title="Nothing in this scope")
     parts.footer(whole, whole.facts.incidents.filter(pl.col("production")).collect())
 
