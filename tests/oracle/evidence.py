@@ -70,7 +70,7 @@ def _named_by(known: Records, incidents: list[Row], row: Row) -> list[Row]:
     found = []
     naming = parts_named(known, incidents, row["fixes_incident"], row["source"])
     for record in known["incident"]:
-        told = [part for part in incidents if part["record"] is record]
+        told = parts_named(known, incidents, record["source_id"], record["source"])
         fix = named(known["deployment"], record["fixed_by"], record["source"])
         for parts in (naming if naming and naming[0]["record"] is record else [], told if fix is row else []):
             parts = [part for part in parts if not part["planned"] and same_place(part, row)]

@@ -18,7 +18,7 @@ from tests.oracle.hostile import horizon_of, hostile
 Row = dict[str, Any]
 History = dict[str, list[Row]]
 
-__all__ = ["compared", "picture", "smallest"]
+__all__ = ["apart", "compared", "disagreeing", "drawn", "picture", "smallest"]
 
 
 def compared(records: History, horizon: datetime, tables: set[str] | None = None, columns: set[str] | None = None) -> list[Difference]:
@@ -37,7 +37,9 @@ def drawn(seed: int) -> tuple[History, datetime]:
     return hostile(Random(seed), horizon_of(Random(seed // 50)))
 
 
-def disagreeing(seeds: range, tables: set[str] | None, columns: set[str] | None, without: set[str]) -> list[int]:
+def disagreeing(
+    seeds: range, tables: set[str] | None = None, columns: set[str] | None = None, without: frozenset[str] | set[str] = frozenset()
+) -> list[int]:
     """The seeds whose history is stitched differently. Storms cross services, so they are left to single histories."""
     from toolkit.facts import facts_of
 
@@ -76,7 +78,7 @@ def apart(records: History, prefix: str) -> History:
     return made
 
 
-def smallest(records: History, horizon: datetime, tables: set[str] | None, columns: set[str] | None) -> History:
+def smallest(records: History, horizon: datetime, tables: set[str] | None = None, columns: set[str] | None = None) -> History:
     """Takes rows and fields away as long as something of the same kind still differs."""
     wanted = {(d.table, d.column) for d in compared(records, horizon, tables, columns)}
 
