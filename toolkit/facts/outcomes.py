@@ -150,14 +150,14 @@ def with_storm(attempts: pl.DataFrame) -> pl.DataFrame:
 
 
 def returns(attempts: pl.DataFrame, deployments: pl.DataFrame, pieces: pl.DataFrame) -> pl.DataFrame:
-    """What brought an undone artifact back, from the attempt's end on: attempt, race, completed_at, back (idx), deployed_at, superseded_at."""
+    """What brought an undone artifact back, from the attempt's end on: attempt, race, completed_at, back and ran (idx), deployed_at, superseded_at."""
     undone = of_rows(
         attempts.select("attempt", "undoes", "completed_at", "race").drop_nulls("undoes"), "undoes", deployments, artifact="artifact"
     )
     undone = undone.drop_nulls("artifact")
     again = pl.col("artifact").is_in(undone["artifact"].unique().implode())
     # A redeploy runs as long as the deployment that it repeats.
-    ran = pl.when("bring_in").then("idx").otherwise("current")
+    ran = pl.when("bring_in").then("idx").when(pl.col("artifact") == pl.col("was_artifact")).then("current")
     kept = ["artifact", "deployed_at", pl.col("idx").alias("back"), ran.alias("ran")]
     runs = deployments.lazy().filter("successful", ~pl.col("drill"), again).select(kept).collect()
     runs = of_rows(runs, "ran", deployments, superseded_at="superseded_at")
@@ -170,7 +170,7 @@ def returns(attempts: pl.DataFrame, deployments: pl.DataFrame, pieces: pl.DataFr
     return back.filter(
         pl.col("deployed_at") >= pl.col("completed_at"),
         pl.col("back") > pl.max_horizontal("own", "undoes"),
-    ).select("attempt", "race", "completed_at", "back", "deployed_at", "superseded_at")
+    ).select("attempt", "race", "completed_at", "back", "ran", "deployed_at", "superseded_at")
 
 
 def with_reapplied(
@@ -183,6 +183,7 @@ def with_reapplied(
     failures = back.join(firm, on="back").filter(pl.col("failing") < pl.col("deployed_at") + RAN_WELL)
     enough = pl.col("deployed_at") + RAN_WELL
     long = (pl.col("superseded_at").is_null() | (pl.col("superseded_at") >= enough)) & (pl.lit(horizon) >= enough)
+    long = long & pl.col("ran").is_not_null()
     well = back.join(failures.select("attempt").unique(), on="attempt", how="anti").filter(long & ~pl.col("race")).select("attempt")
     attempts = attempts.join(back.select("attempt", reapplied_at="deployed_at"), on="attempt", how="left", maintain_order="left")
     return attempts.with_columns(regretted=pl.col("attempt").is_in(well["attempt"].implode()))

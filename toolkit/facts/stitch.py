@@ -84,6 +84,9 @@ def facts_of(
     line, fixing = _with_hotfixes(line, incidents, attempts, known)
     by_time = evidence_pass.evidence_by_time(incidents, causes, latest, fixing.filter("named"))
     by_undoing = evidence_pass.evidence_by_undoing(attempts, pieces, line)
+    # A declared rollback that took its place in the lineage is no deployment: nothing is held against it.
+    shipped = line.lazy().filter(~pl.col("entered")).select("idx").collect()
+    by_undoing = by_undoing.join(shipped, on="idx", how="semi")
     evidence = pl.concat([by_time, by_undoing])
 
     attempts = (

@@ -34,11 +34,8 @@ def finished(
     ids = line["id"]
     rows = _rollbacks(attempts, line, incidents)
     told = _incidents(incidents, line, coverage_start)
-    shown = line.lazy().filter(~pl.col("entered")).select("idx").collect()
-    seen = (
-        evidence.join(shown, on="idx", how="semi")
-        .join(incidents.select("inc", by_incident="id"), on="inc", how="left")
-        .join(attempts.select("attempt", by_attempt="id"), on="attempt", how="left")
+    seen = evidence.join(incidents.select("inc", by_incident="id"), on="inc", how="left").join(
+        attempts.select("attempt", by_attempt="id"), on="attempt", how="left"
     )
     evidence_rows = seen.select(
         deployment=ids.gather(seen["idx"]),
