@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from ingest.engine import RunReport, load, retry, sync
 from toolkit.errors import DataError, UsageError
@@ -428,3 +432,80 @@ def test_real_production_changes_load_by_a_mapping(workspace: Workspace, tmp_pat
     assert rows["service"].n_unique() == 71
     assert rows["committed_at"].null_count() == rows["vcs_revision"].null_count() == 31_861
     assert rows["finished_at"].null_count() == 0
+
+
+def test_the_mapping_in_the_documentation_does_what_its_comments_say(workspace: Workspace, tmp_path: Path, root: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", (root / "docs" / "mapping.md").read_text(), re.DOTALL)
+    head = "service,environment,commit,updated,merged,tag,url,status,started_at,ticket"
+    rows = [
+        "shop,production,abc,1767348000001,1767348000000,v1,http://ci/7,ok,02/07/2025 10:30,T1",
+        "shop,production,def,1767348000002,1767348000000,-,,rolled-back,,T2",
+        "shop,production,,1767348000002,1767348000000,v3,,anything,,T3",
+    ]
+    report = load(workspace, write(tmp_path / "d.csv", "\n".join([head, *rows]) + "\n"), "deployment", write(tmp_path / "m.toml", text))
+    assert counts(report) == (2, 0, 0, 1)
+    rows = (
+        workspace.ledger.read("deployments", ["source", "source_id", "status", "version", "evidence", "started_at"])
+        .sort("source_id")
+        .rows()
+    )
+    assert rows == [
+        ("platform-cd", "shop/production/abc", "succeeded", "v1", ["abc", "http://ci/7"], datetime(2025, 7, 2, 9, 30, tzinfo=UTC)),
+        ("platform-cd", "shop/production/def", "superseded", None, ["def"], None),
+    ]
+    assert workspace.ledger.coverage()["assumed"].to_list() == [False]
+
+
+@pytest.mark.parametrize("suffix", ["csv.gz", "jsonl.gz"])
+def test_compressed_files_load_as_they_are(workspace: Workspace, tmp_path: Path, suffix: str) -> None:
+    text = DEPLOYMENTS if suffix.startswith("csv") else '{"id": "d1", "service": "shop"}\r\n{"id": "d2", "service": "shop"}\n'
+    path = tmp_path / f"d.{suffix}"
+    path.write_bytes(gzip.compress(text.encode()))
+    assert load(workspace, path, "deployment").new == 2
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv.gz"])
+def test_a_file_that_ends_too_early_is_refused_by_name(workspace: Workspace, tmp_path: Path, suffix: str) -> None:
+    lines = "\n".join(f"d{number},shop,{number * 7919 % 10007}" for number in range(5000))
+    whole = tmp_path / f"whole.{suffix}"
+    if suffix == "parquet":
+        pl.read_csv(f"id,service,version\n{lines}".encode(), schema_overrides={"version": pl.String}).write_parquet(whole)
+    else:
+        whole.write_bytes(gzip.compress(f"id,service,version\n{lines}\n".encode()))
+    half = write(tmp_path / f"half.{suffix}", whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(DataError, match=r"half\."):
+        load(workspace, half, "deployment")
+    assert workspace.ledger.read("deployments").is_empty()
+
+
+@pytest.mark.parametrize("opened", ['d0,"shop', 'd0,sh"op"x,"', '"d0,shop'])
+def test_rows_far_behind_an_open_quote_are_rows(workspace: Workspace, tmp_path: Path, opened: str) -> None:
+    """A CSV reader takes all that follows for one cell, a megabyte and more of it."""
+    rows = "".join(f"d{number},shop {'x' * 50}\n" for number in range(1, 30_001))
+    cell = 'last,"two\nlines"\n'
+    report = load(workspace, write(tmp_path / "d.csv", f"id,service\n{opened}\n{rows}{cell}"), "deployment")
+    assert counts(report) == (30_001, 0, 0, 1)
+    assert workspace.ledger.quarantine()["place"].to_list() == ["line 2"]
+    assert "two\nlines" in workspace.ledger.read("deployments")["service"].to_list()
+
+
+GARBAGE = ['"', '""', ",", "\xff", "x", "\0", "\\", '"a"b', "{", "}", "[", ":", "\ufeff", "\u2028", "\x1a", "\r"]
+
+
+@settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate), suppress_health_check=list(HealthCheck))
+@given(st.lists(st.none() | st.lists(st.sampled_from(GARBAGE), max_size=5), min_size=1, max_size=25), st.sampled_from(["csv", "jsonl"]))
+def test_good_lines_come_through_whatever_stands_between_them(lines: list[list[str] | None], suffix: str) -> None:
+    """None is a good line, with quotes and separators in its cells."""
+    good = []
+    text = b"id,service,version\n" if suffix == "csv" else b""
+    for number, garbage in enumerate(lines):
+        if garbage is None:
+            good.append(f"good{number}")
+            object_ = {"id": good[-1], "service": "shop", "version": f'v, "{number}"'}
+            text += f'{good[-1]},shop,"v, ""{number}"""\n'.encode() if suffix == "csv" else json.dumps(object_).encode() + b"\n"
+        else:
+            text += "".join(garbage).encode("latin-1", "ignore") + b"\n"
+    with tempfile.TemporaryDirectory() as folder:
+        site = Workspace.init(folder)
+        load(site, write(Path(folder, f"d.{suffix}"), text), "deployment")
+        assert set(good) <= set(site.ledger.read("deployments")["source_id"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,8 +66,9 @@ def stage(
                 con.execute(f"SET VARIABLE {name} = ?", [value])
             try:
                 staged = _staged(_Reading(con, path, record, mapping, source, now, revised, people), scratch)
-            except duckdb.Error as error:
-                raise DataError(f"{path} cannot be read to its end: {str(error).splitlines()[0]}") from error
+            except (duckdb.Error, OSError, EOFError, zlib.error) as error:
+                said = (str(error).splitlines() or [type(error).__name__])[0]
+                raise DataError(f"{path} cannot be read to its end: {said}") from error
             yield staged
     finally:
         _remove(scratch)
