@@ -26,8 +26,6 @@ __all__ = ["horizon_of", "publish", "version_of"]
 
 # The records that the passes read; the horizon is theirs.
 STITCHED = ("deployment", "rollback", "incident", "incident_event", "flag_change")
-# A sync may flush between two of our reads: then all are read again.
-ATTEMPTS = 5
 
 
 def publish(workspace: Workspace, *, force: bool = False) -> str:
@@ -71,15 +69,10 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
 
 
 def _snapshot(ledger: Ledger) -> tuple[str, dict[str, pl.DataFrame], pl.DataFrame]:
-    """Digest, records and coverage of one moment."""
-    for _ in range(ATTEMPTS):
-        digest = ledger.digest()
+    """Digest, records and coverage of one moment: while the ledger is open here, no flush can come between the reads."""
+    with ledger.opened():
         records = {name: ledger.read(RECORDS[name].table, _columns(name)) for name in (*STITCHED, "owner")}
-        coverage = ledger.coverage()
-        if ledger.digest() == digest:
-            return digest, records, coverage
-    # Even a ledger in constant motion can be published: the version then is that of the last read.
-    return digest, records, coverage
+        return ledger.digest(), records, ledger.coverage()
 
 
 def _columns(record: str) -> list[str]:

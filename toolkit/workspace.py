@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
+from polars.io.plugins import register_io_source
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from toolkit.errors import DataError, UsageError
@@ -165,21 +167,44 @@ class Workspace:
 
 
 class Facts:
-    """The tables of one warehouse as lazy frames: facts.deployments, facts.rollbacks, …; each is read once."""
+    """The tables of one warehouse as lazy frames: facts.deployments, facts.rollbacks, …
+
+    Only the columns that a query asks for are read, each once: most questions need a tenth of a table.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._read: dict[str, pl.LazyFrame] = {}
+        self._tables: dict[str, pl.LazyFrame] = {}
 
     def __getattr__(self, table: str) -> pl.LazyFrame:
         if table.startswith("_"):
             raise AttributeError(table)
-        if table not in self._read:
+        if table not in self._tables:
             try:
-                self._read[table] = warehouse.read(self._path, table).lazy()
+                self._tables[table] = _lazily(self._path, table)
             except KeyError as error:
                 raise AttributeError(str(error.args[0])) from None
-        return self._read[table]
+        return self._tables[table]
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *warehouse.tables(self._path)]
+
+
+def _lazily(path: Path, table: str) -> pl.LazyFrame:
+    """A table of the warehouse; columns are read when first asked for, and kept."""
+    schema = warehouse.read(path, table, limit=0).schema
+    held: dict[str, pl.Series] = {}
+
+    def scan(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        names = list(schema) if with_columns is None else with_columns
+        # A query that only counts rows asks for no column at all; one is enough to count.
+        missing = [name for name in names or list(schema)[:1] if name not in held]
+        if missing:
+            held.update({series.name: series for series in warehouse.read(path, table, missing).get_columns()})
+        frame = pl.DataFrame([held[name] for name in names or list(schema)[:1]])
+        frame = frame if predicate is None else frame.filter(predicate)
+        yield (frame if n_rows is None else frame.head(n_rows)).select(names or list(schema)[:1])
+
+    return register_io_source(scan, schema=schema)

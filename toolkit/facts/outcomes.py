@@ -150,7 +150,8 @@ def with_storm(attempts: pl.DataFrame) -> pl.DataFrame:
 
 
 def returns(attempts: pl.DataFrame, deployments: pl.DataFrame, pieces: pl.DataFrame) -> pl.DataFrame:
-    """What brought an undone artifact back, from the attempt's end on: attempt, race, completed_at, back and ran (idx), deployed_at, superseded_at."""
+    """What brought an undone artifact back, from the attempt's end on: attempt, race, completed_at, back and ran (idx), deployed_at,
+    superseded_at."""
     undone = of_rows(
         attempts.select("attempt", "undoes", "completed_at", "race").drop_nulls("undoes"), "undoes", deployments, artifact="artifact"
     )

@@ -135,7 +135,7 @@ def _deployments(
 
 _DEPLOYMENT = [
     "id", "source", "source_id", "service", "environment", "production", "version", "status",
-    "trigger", "strategy", "actor", "migration", "started_at", "finished_at", "committed_at", "deployed_at", "successful", "ended",
+    "trigger", "started_at", "finished_at", "committed_at", "deployed_at", "successful", "ended",
     "rebuilt", "overlapped", "kind", "kind_source", "undoes", "undoes_all", "restores", "superseded_at", "exposure",
     "lead_time", "hotfix", "hotfix_source", "hotfix_incident", "drill", "attempt", "failed", "failed_final", "failed_source",
     "failed_at", "stopped", "undone_by", "undone_at", "incident", "recovered_at", "incident_started_at", "matured", "provisional",

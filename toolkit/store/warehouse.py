@@ -58,7 +58,7 @@ def current(folder: Path) -> Path | None:
         return None
 
 
-def read(path: Path, table: str, columns: list[str] | None = None) -> pl.DataFrame:
+def read(path: Path, table: str, columns: list[str] | None = None, *, limit: int | None = None) -> pl.DataFrame:
     """A table of the warehouse at `path`, with the types it was written with. Raises KeyError for a table it does not have."""
     with _opened(path) as con:
         found = con.execute("SELECT types FROM tables WHERE name = ?", [table]).fetchall()
@@ -66,7 +66,9 @@ def read(path: Path, table: str, columns: list[str] | None = None) -> pl.DataFra
             names = [name for (name,) in con.execute("SELECT name FROM tables ORDER BY name").fetchall()]
             raise KeyError(f"No table {table!r} in {path.name}. There are: {', '.join(names)}.")
         types: dict[str, str] = json.loads(found[0][0])
-        frame = con.sql(f"SELECT {'*' if columns is None else select_list(columns)} FROM facts.{quoted(table)}").pl()
+        asked = "*" if columns is None else select_list(columns)
+        until = "" if limit is None else f" LIMIT {int(limit)}"
+        frame = con.sql(f"SELECT {asked} FROM facts.{quoted(table)}{until}").pl()
     return frame.with_columns(_restored(name, types[name]) for name in frame.columns if types[name] != "")
 
 

@@ -36,7 +36,7 @@ def missing(error: Exception) -> None:
     """No workspace, or one that cannot be read."""
     st.title("Knowngood")
     if isinstance(error, UsageError):
-        st.error(plain(error.message), title="The workspace could not be opened")
+        st.error(plain(error.message.replace("`", "")), title="The workspace could not be opened")
         commands = (
             "knowngood init       # start a workspace in this folder\nknowngood doctor     # say what is wrong with the one that is here"
         )

@@ -8,10 +8,11 @@ import polars as pl
 import streamlit as st
 
 from toolkit.charts import trend
+from toolkit.charts.trend import FEW
 from toolkit.metrics import METRICS, Explanation
 from toolkit.ui import data
 from toolkit.ui.scope import Scope, View
-from toolkit.ui.sentences import change, interval, quantity
+from toolkit.ui.sentences import change, interval, quantity, rows_behind
 
 __all__ = ["MOST_ROWS", "SAMPLE", "card", "explained", "footer", "sample_notice", "why"]
 
@@ -37,7 +38,8 @@ def card(
     weekly: list[dict[str, Any]],
 ) -> None:
     """One number: value, change against the window before, its course, its interval, and the way to its rows."""
-    moved = change(now, before)
+    few = now["kind"] != "Count" and (now["n"] or 0) < FEW
+    moved = None if few else change(now, before)
     # Only what is more than chance gets a colour: red and green for noise teach people to look away.
     better = METRICS[now["metric"]].better if compared["real"] else None
     # A week that the window cuts looks like a crash, or like a boom.
@@ -45,16 +47,16 @@ def card(
     with st.container(border=True, height="stretch", vertical_alignment="distribute"):
         st.metric(
             label,
-            quantity(now["value"], now["unit"]),
-            0 if moved in (None, "0") else moved,
+            # A median of three says more than it knows.
+            rows_behind(now) if few else quantity(now["value"], now["unit"]),
+            0 if moved == "0" else moved,
             delta_color="off" if better is None else "normal" if better == "up" else "inverse",
-            delta_arrow="off" if moved is None else "auto",
-            delta_description="no before" if moved is None else "vs before",
-            chart_data=course or None,
+            delta_description=None if moved is None else "vs before",
+            chart_data=None if few else course or None,
             chart_type="bar" if now["kind"] == "Count" else "line",
             help=against(scope, compared),
         )
-        st.caption(interval(now))
+        st.caption("too few to sum up" if few else interval(now))
         if st.button("How this came about", key=f"why_{now['metric']}", type="tertiary"):
             why(whole, scope, now["metric"])
 

@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 
 from toolkit.charts import phase_shares
+from toolkit.charts.trend import FEW
 
-__all__ = ["change", "headline", "interval", "minutes", "plain", "quantity", "share"]
+__all__ = ["change", "headline", "interval", "minutes", "plain", "quantity", "rows_behind", "share"]
 
 DOING = {"detect": "Noticing", "decide": "Deciding", "act": "Acting"}
 LONG_SILENCE = 10
@@ -48,7 +49,7 @@ def quantity(value: float | None, unit: str | None) -> str:
 def interval(row: dict[str, Any]) -> str:
     """The interval and what stands behind it: `6–14 min, n 31`; says so where there is none. A count is no estimate."""
     low, high, unit = row["low"], row["high"], row["unit"]
-    behind = f"{row['k']:,.0f} of {row['n']:,.0f}" if row["kind"] == "Rate" and row["k"] is not None else f"n {row['n'] or 0:,.0f}"
+    behind = rows_behind(row)
     if row["censored"]:
         behind += f", {row['censored']:,.0f} open"
     if row["kind"] == "Count" and low is None:
@@ -58,6 +59,13 @@ def interval(row: dict[str, Any]) -> str:
     if high is None:
         return f"over {quantity(low, unit)}, {behind}"
     return f"{_range(low, high, unit)}, {behind}"
+
+
+def rows_behind(row: dict[str, Any]) -> str:
+    """What a number was counted from: `24 of 30`, `n 31`."""
+    if row["kind"] == "Rate" and row["k"] is not None:
+        return f"{row['k']:,.0f} of {row['n']:,.0f}"
+    return f"n {row['n'] or 0:,.0f}"
 
 
 def change(now: dict[str, Any], before: dict[str, Any]) -> str | None:
@@ -79,13 +87,15 @@ def plain(text: str) -> str:
 
 def headline(incidents: pl.DataFrame) -> str:
     """The one sentence: which phase takes most, and how often a criterion held long before anyone decided."""
-    shares = phase_shares(incidents)
-    if not shares:
-        return "No incident in this window has all three phases, so nothing can be said about where the minutes go."
+    # An open incident's last phase is the time so far: it is whole once it is over.
+    whole = incidents.filter(pl.all_horizontal(pl.col(*DOING).is_not_null()) & ~pl.col("open"))
+    shares = phase_shares(whole)
+    if not shares or len(whole) < FEW:
+        many = f"{len(whole) or 'No'} incident{'' if len(whole) == 1 else 's'} with all three phases"
+        return f"{many} in this window: too few to say where the minutes go."
     phase = max(shares, key=lambda name: shares[name])
     sentence = f"{DOING[phase]} takes {share(shares[phase])} of the minutes from impact to recovery"
-    longest = incidents.filter(pl.all_horizontal(pl.col(*DOING).is_not_null())).sort("whole", "id").tail(1)
-    without = phase_shares(incidents.filter(pl.col("id") != longest["id"].item()))
+    without = phase_shares(whole.sort("whole", "id").head(-1))
     # One endless incident must not speak for all of them.
     if without and abs(without[phase] - shares[phase]) >= OUTLIER:
         sentence += f" ({share(without[phase])} without the longest incident)"
