@@ -172,6 +172,8 @@ def test_a_scope_with_nothing_in_it_names_the_filters_to_widen(thin: Path, monke
 def test_few_incidents_are_dots_with_their_number(thin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = shown(thin, monkeypatch, window="52w")
     assert "n 2: too few" in said(app)
+    assert [card.value for card in app.metric][:3] == ["n 2"] * 3
+    assert not any(card.delta for card in app.metric[:3])
 
 
 def test_a_number_opens_to_the_rows_it_is_made_of(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,23 +60,27 @@ def test_a_change_carries_its_sign_where_streamlit_looks_for_it() -> None:
 
 
 def test_the_headline_names_the_phase_that_takes_most() -> None:
-    frame = made.incidents(made.incident("a"), made.incident("b"))  # 5, 15 and 10 minutes of 30
+    frame = made.incidents(*(made.incident(name) for name in "abcde"))  # 5, 15 and 10 minutes of 30 each
     assert headline(frame) == "Deciding takes 50 % of the minutes from impact to recovery."
 
 
 def test_the_headline_says_when_one_incident_makes_it() -> None:
-    endless = made.incident("z", act=timedelta(minutes=950), decide=timedelta(minutes=45))  # act: 960 of 1,030, without it 10 of 30
-    told = headline(made.incidents(made.incident("a"), endless))
-    assert told == "Acting takes 93 % of the minutes from impact to recovery (33 % without the longest incident)."
+    endless = made.incident("z", act=timedelta(minutes=950), decide=timedelta(minutes=45))  # act: 990 of 1,120, without it 40 of 120
+    told = headline(made.incidents(*(made.incident(name) for name in "abcd"), endless))
+    assert told == "Acting takes 88 % of the minutes from impact to recovery (33 % without the longest incident)."
 
 
 def test_the_headline_counts_decisions_that_came_long_after_the_criterion() -> None:
     late, soon, early = (made.incident(n, silent_minutes=timedelta(minutes=m)) for n, m in (("a", 11), ("b", 10), ("c", -4)))
-    assert "in 1 of 3 a criterion had held for over 10 min" in headline(made.incidents(late, soon, early, made.incident("d")))
+    assert "in 1 of 3 a criterion had held for over 10 min" in headline(
+        made.incidents(late, soon, early, made.incident("d"), made.incident("e"))
+    )
 
 
-def test_without_a_whole_incident_the_headline_says_so() -> None:
-    assert headline(made.incidents()).startswith("No incident in this window")
+def test_few_incidents_make_no_headline() -> None:
+    assert headline(made.incidents()).startswith("No incidents with all three phases")
+    assert headline(made.incidents(made.incident())).startswith("1 incident with all three phases")
+    assert headline(made.incidents(*(made.incident(name) for name in "abcd"))).startswith("4 incidents")
 
 
 def test_a_service_filter_keeps_the_incidents_that_touch_it(view: View) -> None:
