@@ -135,3 +135,15 @@ def test_every_command_that_the_documents_name_exists(root: Path) -> None:
     named = {name for page in pages for name in re.findall(r"\bknowngood ([a-z]+)\b(?! &&)", page.read_text())}
     assert {"demo", "load", "init"} <= named
     assert named - {"and"} <= set(app.resolved_commands())
+
+
+def test_every_link_within_the_documents_leads_somewhere(root: Path) -> None:
+    pages = [*root.glob("*.md"), *(root / "docs").rglob("*.md"), *(root / "data").glob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())]
+    assert links
+    assert [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()] == []
+
+
+def test_no_file_names_an_address_of_a_registry(root: Path) -> None:
+    kept = ["pyproject.toml", "Makefile", "requirements.lock", "requirements-dev.lock", ".ci/run", "README.md", "CONTRIBUTING.md"]
+    assert [name for name in kept if "://" in (root / name).read_text()] == []
