@@ -78,7 +78,7 @@ def _named_by(known: Records, incidents: list[Row], row: Row) -> list[Row]:
                 part = part_for(parts, row["start"])
                 if not any(part is one for one in found):
                     found.append(part)
-    return found
+    return sorted(found, key=lambda part: part["id"])
 
 
 def evidence_of(known: Records, lines: dict[tuple[str, str], list[Row]], incidents: list[Row], attempts: list[Row]) -> list[Row]:

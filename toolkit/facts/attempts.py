@@ -128,13 +128,10 @@ def declared_undone(deployments: pl.DataFrame, rollbacks: pl.DataFrame, carried:
         named = near_all.drop_nulls(key).select("part", "artifact", "position", key=key).sort("position")
         artifact = wanted.join_asof(named, left_on="start", right_on="position", by=["part", "key"], check_sortedness=False)
         # Whatever looks back looks through redeploys; but a rollout that was given up half-way is the one meant.
-        shipped = near_all.filter(pl.col("kind") != "redeploy").select("artifact", "position", undone="idx").sort("position", "undone")
-        found = (
-            artifact.drop_nulls("artifact")
-            .drop("position")
-            .join_asof(shipped, left_on="start", right_on="position", by="artifact", check_sortedness=False)
-        )
-        return found.select("rb", "undone").drop_nulls()
+        shipped = near_all.filter(pl.col("kind") != "redeploy").select("artifact", "position", undone="idx", own="rb")
+        found = artifact.drop_nulls("artifact").drop("position").join(shipped, on="artifact")
+        found = found.filter(pl.col("position") <= pl.col("start"), pl.col("own").ne_missing(pl.col("rb")))
+        return found.group_by("rb").agg(pl.col("undone").max())
 
     running = near.filter(pl.col("start").is_not_null()).with_columns(
         until=pl.when("ended").then("deployed_at").otherwise(pl.lit(_UNKNOWN_END))

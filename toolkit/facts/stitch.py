@@ -178,10 +178,13 @@ def _attempts(
     alone = rollbacks.join(carried.join(back.select("idx").collect(), on="idx", how="semi"), on="rb", how="anti")
     said = attempt_pass.declared_undone(line, alone, carried)
     entered = line.filter("entered").select("rb", "undoes_all", "restores")
-    told = said.join(entered, on="rb", how="left").select(
+    told = alone.select("rb").join(said, on="rb", how="left").join(entered, on="rb", how="left")
+    nothing = pl.lit([], pl.List(pl.Int64))
+    named = pl.when(pl.col("undone").is_not_null()).then(pl.concat_list("undone")).otherwise(nothing)
+    told = told.select(
         key=pl.format("rollback:{}", "rb"),
         undoes="undone",
-        undoes_all=pl.coalesce("undoes_all", pl.lit([], pl.List(pl.Int64))).list.set_union(pl.concat_list("undone")).list.sort(),
+        undoes_all=pl.coalesce("undoes_all", nothing).list.set_union(named).list.sort(),
         restores="restores",
         also=pl.lit(None, pl.Int64),
     )
