@@ -21,14 +21,18 @@ class Hostile:
     def __init__(self, random: Random) -> None:
         self.random = random
         self.points = [DAY_ONE]
+        steps = random.choice([STEPS, STEPS, STEPS, STEPS[:8], [*STEPS, timedelta(days=89), timedelta(days=90)]])
         for _ in range(random.choice([4, 6, 8, 12])):
-            self.points.append(self.points[-1] + random.choice(STEPS))
+            self.points.append(self.points[-1] + random.choice(steps))
         self.services = ["a", "b", "c"][: random.choice([1, 1, 1, 2, 3])]
         self.environments = random.choice([["production"]] * 4 + [["production", "staging"], ["production", "prod-eu"]])
         self.sources = random.choice([["x"], ["x"], ["x", "y"]])
         self.names = {"deployment": [], "rollback": [], "incident": [], "flag_change": []}  # type: dict[str, list[str]]
         # How much of each trouble this history has: most have little, so that one trouble at a time is seen.
         self.spice = random.choice([0.0, 0.1, 0.3])
+        self.drills = random.choice([0.0, 0.0, 0.0, 0.5])
+        # Quick patches show only among many releases.
+        self.patches = random.choice([False] * 9 + [True])
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
@@ -61,6 +65,8 @@ class Hostile:
     def deployment(self) -> Row:
         number = self.random.choice([1, 1, 2, 2, 3, 4])
         version = self.random.choice([f"v{number}"] * 8 + [f"1.{number}.{number - 1}", f"1.{number}.0-rc.1", None, "latest"])
+        if self.patches:
+            version = f"1.0.{len(self.names['deployment'])}"
         digest = self.maybe(f"sha{number}", f"sha{number}", f"sha{number}b", "sha1")
         commit = self.maybe(f"c{number}", f"c{number}", "c1")
         at = self.time()
@@ -87,7 +93,7 @@ class Hostile:
         )
         row["mechanism"] = self.random.choice(["redeploy", "redeploy", "gitops", "traffic", "flag", "database", "revert_commit"])
         row["outcome"] = self.maybe("succeeded", "failed", "cancelled", "partial")
-        row["drill"] = self.chance(self.spice)
+        row["drill"] = self.chance(max(self.spice, self.drills))
         row["from_version"] = self.maybe("v2", "v3", "v4")
         row["from_digest"] = self.maybe("sha2", "sha3")
         row["to_digest"] = self.maybe("sha1", "sha2")
@@ -148,8 +154,20 @@ def hostile(random: Random, horizon: datetime) -> tuple[dict[str, list[Row]], da
     world = Hostile(random)
     rows: list[Row] = []
     shape = random.choice(
-        [(8, 0, 0, 0, 0), (6, 2, 0, 0, 0), (5, 1, 2, 0, 1), (4, 2, 2, 2, 3), (6, 0, 1, 0, 1), (0, 3, 1, 3, 1), (10, 4, 4, 2, 5)]
+        [
+            (8, 0, 0, 0, 0),
+            (6, 2, 0, 0, 0),
+            (5, 1, 2, 0, 1),
+            (4, 2, 2, 2, 3),
+            (6, 0, 1, 0, 1),
+            (0, 3, 1, 3, 1),
+            (10, 4, 4, 2, 5),
+            (3, 8, 0, 4, 0),
+            (8, 2, 2, 0, 6),
+        ]
     )
+    if world.patches:
+        shape = (26, 0, 1, 0, 0)
     for make, most in zip((world.deployment, world.rollback, world.incident, world.flag_change, world.event), shape, strict=True):
         rows += [make() for _ in range(random.randint(most // 2, most))]
     if world.chance(0.3):

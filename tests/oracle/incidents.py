@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from tests.oracle.observed import Records, Row, named
 
-__all__ = ["folded", "is_open", "part_for", "stretch_of"]
+__all__ = ["folded", "is_open", "is_planned", "part_for", "stretch_of"]
 
 DAY = timedelta(hours=24)
 WEEK = timedelta(days=7)
@@ -60,6 +60,11 @@ def _parts(record: Row, records: list[Row]) -> list[Row]:
     return [_part(record, stretches, number, records) for number, stretches in enumerate(parts, 1)]
 
 
+def is_planned(record: Row) -> bool:
+    """Planned maintenance takes no part in anything."""
+    return any((record[name] or "").lower() in PLANNED for name in ("severity", "status"))
+
+
 def _inside(moment: datetime, begin: datetime | None, end: datetime | None) -> bool:
     return (begin is None or begin <= moment) and (end is None or moment < end)
 
@@ -83,7 +88,7 @@ def _part(record: Row, stretches: list[Row], number: int, records: list[Row]) ->
         "stretches": stretches,
         "events": events,
     }
-    row["planned"] = any((record[name] or "").lower() in PLANNED for name in ("severity", "status"))
+    row["planned"] = is_planned(record)
     duplicates = [other["id"] for other in records if other["original"] is record and other is not record]
     row["duplicates"] = sorted(duplicates) if first else []
     row["started_at"] = row["started_at"] or _earliest(events, "started") if first else None

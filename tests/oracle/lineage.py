@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.oracle.artifacts import Artifact, artifact_of, carries, is_below, parsed, version_of
+from tests.oracle.artifacts import Artifact, artifact_of, is_below, parsed, version_of
 from tests.oracle.observed import Row
 
 __all__ = ["declared_undone", "lineage", "place"]
@@ -156,9 +156,11 @@ def declared_undone(rollback: Row, rows: list[Row]) -> Row | None:
         return None
     start = rollback["start"]
     before = [row for row in rows if row["brings_in"] and row["deployed_at"] <= start and row.get("rollback") is not rollback]
-    shipped = [row for row in rows if row["kind"] != "redeploy" and row["position"] <= start and row.get("rollback") is not rollback]
-    for digest, version in ((rollback["from_digest"], None), (None, rollback["from_version"])):
-        meant = [row for row in shipped if carries(row["artifact"], digest, version)]
+    earlier = [row for row in rows if row["position"] <= start and row["artifact"] is not None and row.get("rollback") is not rollback]
+    for said, name in ((rollback["from_digest"], lambda row: row["artifact_digest"]), (rollback["from_version"], version_of)):
+        # It was called so by then, by this deployment or another of the same artifact.
+        called = [row["artifact"] for row in earlier if said is not None and name(row) == said]
+        meant = [row for row in earlier if row["kind"] != "redeploy" and any(row["artifact"] is artifact for artifact in called)]
         if meant:
             return meant[-1]
     for row in reversed(rows):

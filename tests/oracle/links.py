@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.oracle.incidents import is_open, part_for
+from tests.oracle.incidents import is_open, is_planned, part_for
 from tests.oracle.lineage import place
 from tests.oracle.observed import Records, Row, named, same_place
 
@@ -24,7 +24,7 @@ def say_hotfixes(known: Records) -> None:
         row["says_hotfix"] = row["kind"] == "hotfix" or "hotfix" in labels or branch.startswith("hotfix/")
     for incident in known["incident"]:
         fix = named(known["deployment"], incident["fixed_by"], incident["source"])
-        if fix is not None and same_place(incident, fix):
+        if fix is not None and same_place(incident, fix) and not is_planned(incident):
             fix["says_hotfix"] = True
 
 

@@ -123,9 +123,8 @@ def _say_remedy(incident: Row, own: list[Row], fixes: list[Row]) -> None:
     acts += [(row["deployed_at"], "hotfix") for row in fixes if row["successful"] and row["deployed_at"] <= recovered]
     if acts:
         last = max(end for end, _ in acts)
-        # Two that ended together: either may be named, so both are kept for the comparison.
-        incident["remedies"] = sorted({remedy for end, remedy in acts if end == last})
-        incident["remedy"] = incident["remedies"][0]
+        # Of those that ended together the last; a hotfix after what only turned back.
+        incident["remedy"] = [remedy for end, remedy in acts if end == last][-1]
     else:
         incident["remedy"] = "other" if incident["fixed_by"] else "none"
 
