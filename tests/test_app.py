@@ -29,7 +29,7 @@ OF_CARDS = (
     "change_failure_rate",
     "deployment_frequency",
 )
-CARDS = ["Detect", "Decide", "Act", "Rollback success", "Change failure", "Deployments a week"]
+CARDS = ["Detect", "Decide", "Act", "Rollback success", "Change failure", "Deployments"]
 
 
 def shown(folder: Path, monkeypatch: pytest.MonkeyPatch, **address: str) -> AppTest:

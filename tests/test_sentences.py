@@ -49,7 +49,7 @@ def test_an_interval_says_what_stands_behind_it() -> None:
     assert interval(row(10, 6, None)) == "over 6 min, n 31"
     assert interval(row(10, n=3)) == "no interval, n 3"
     assert interval(row(0.8, 0.6, 0.9, kind="Rate", unit="share", n=30, k=24)) == "60–90 %, 24 of 30"
-    assert interval(row(30.4, kind="Count", unit="per week", n=790, censored=None)) == "n 790"
+    assert interval(row(30.4, kind="Count", unit="per week", n=790, censored=None)) == "a week, n 790"
 
 
 def test_a_change_carries_its_sign_where_streamlit_looks_for_it() -> None:

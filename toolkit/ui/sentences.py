@@ -53,7 +53,7 @@ def interval(row: dict[str, Any]) -> str:
     if row["censored"]:
         behind += f", {row['censored']:,.0f} open"
     if row["kind"] == "Count" and low is None:
-        return behind
+        return f"{str(unit).replace('per ', 'a ')}, {behind}"
     if low is None and high is None:
         return f"no interval, {behind}"
     if high is None:

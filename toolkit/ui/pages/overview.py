@@ -19,7 +19,7 @@ CARDS = {
     "time_to_act": "Act",
     "rollback_success_rate": "Rollback success",
     "change_failure_rate": "Change failure",
-    "deployment_frequency": "Deployments a week",
+    "deployment_frequency": "Deployments",
 }
 PHASES_MINUTES = {phase: pl.col(phase).dt.total_microseconds() / 60e6 for phase in ("detect", "decide", "act", "whole")}
 
