@@ -146,6 +146,10 @@ def test_a_week_that_dwarfs_the_others_is_cut_off_and_says_what_it_holds() -> No
     assert [row["says"] for row in drawn["datasets"][drawn["layer"][1]["data"]["name"]]] == ["↑ 4,000"]
 
 
+def test_what_is_written_on_a_bar_is_legible_on_every_phase() -> None:
+    assert all(contrast("#000000", colour) >= 4 for colour in PHASES.values())
+
+
 def test_weeks_start_on_monday_in_the_zone_of_the_workspace() -> None:
     # Sunday 23:30 in UTC is Monday 00:30 in Lagos.
     sunday = datetime(2026, 6, 21, 23, 30, tzinfo=UTC)

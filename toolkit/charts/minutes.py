@@ -88,8 +88,8 @@ def where_the_minutes_go(minutes: pl.DataFrame, start: datetime, end: datetime, 
             ],
         )
     )
-    # White on the bar itself: legible on a light page and on a dark one.
-    label = alt.Chart(cut).mark_text(baseline="top", dy=4, fontWeight="bold", fontSize=11, color="white")
+    # Black on the bar itself: legible on a light page and on a dark one, whichever phase is on top.
+    label = alt.Chart(cut).mark_text(baseline="top", dy=4, fontWeight="bold", fontSize=11, color="#000000")
     said = label.encode(x=time_axis("middle", start, end), y=alt.value(0), text="says:N")
     return alt.LayerChart(layer=[bars, said]).properties(height=height)
 
