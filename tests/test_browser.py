@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
+import polars as pl
 import pytest
 from browsing import QUIET, opened, serving
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from toolkit.store import warehouse
+from toolkit.workspace import Workspace
 
 pytestmark = pytest.mark.browser
 
@@ -92,4 +98,31 @@ def test_a_click_on_a_service_filters_the_page_and_the_address(server: str, brow
         point.scroll_into_view_if_needed()
         point.click()
         seen.page.wait_for_url("**services=search**", timeout=60_000)
+        assert seen.errors == []
+
+
+def test_text_from_sources_fetches_nothing_and_runs_nothing(demo: Path, browser: Browser, tmp_path: Path) -> None:
+    # A documentation address: nobody answers there.
+    picture, service = '<img src="http://198.51.100.7/x.png" onerror="console.error(1)">', "![y](http://198.51.100.7/y.png)"
+    path = Workspace(demo).warehouse
+    tables = {name: warehouse.read(path, name) for name in warehouse.tables(path)}
+    renamed = pl.element().replace("search", service)
+    # In no recent incident, so that a short window with this severity is empty and the page names the filter.
+    severity = pl.when(pl.col("at") < datetime(2026, 1, 1, tzinfo=UTC)).then(pl.lit(service)).otherwise("severity")
+    tables["deployments"] = tables["deployments"].with_columns(pl.col("service").replace("search", service), version=pl.lit(picture))
+    tables["rollbacks"] = tables["rollbacks"].with_columns(pl.col("service").replace("search", service), reason=pl.lit(picture))
+    tables["incidents"] = tables["incidents"].with_columns(pl.col("services").list.eval(renamed), title=pl.lit(picture), severity=severity)
+    hostile = Workspace.init(tmp_path / "hostile")
+    warehouse.write(hostile.state, "hostile", tables, warehouse.meta(path))
+    with serving(hostile.root, tmp_path / "log") as address, opened(browser, address) as seen:
+        mark = seen.page.locator('path[aria-roledescription="point"][aria-label*="Kind: incident"]').last
+        mark.scroll_into_view_if_needed()
+        mark.hover(force=True)
+        seen.page.locator("#vg-tooltip-element").get_by_text("<img src=").wait_for(timeout=60_000)
+        seen.page.click(".st-key-why_time_to_detect button")
+        seen.page.locator('[role="dialog"]').get_by_text("rows counted").wait_for(timeout=60_000)
+        seen.page.goto(f"{address}/?window=4w&services={quote(service)}&severity={quote(service)}")
+        seen.page.get_by_text("Nothing in this scope").wait_for(timeout=180_000)
+        seen.page.wait_for_timeout(1_000)
+        assert seen.abroad() == []
         assert seen.errors == []
