@@ -42,7 +42,7 @@ def flag_offs(known: Records, incidents: list[Row]) -> list[Row]:
         if not off:
             continue
         about = [row for row in parts_named(known, incidents, flag["incident"], flag["source"]) if _links(row, flag)]
-        about += [row for row in incidents if _links(row, flag) and named(known["flag_change"], row["fixed_by"], row["source"]) is flag]
+        about += [row for row in incidents if _links(row, flag) and any(fix is flag for fix in fixes(known, row, "flag_change"))]
         if flag["kill_switch"]:
             about += [row for row in incidents if _links(row, flag) and flag["service"] in row["services"] and is_open(row, flag["at"])]
         service = flag["service"] or (about[0]["services"][0] if about else None)
@@ -95,10 +95,16 @@ def _find_incident(known: Records, incidents: list[Row], attempt: Row) -> None:
         attempt["incident_source"] = "derived:late_ticket"
 
 
+def fixes(known: Records, incident: Row, record: str) -> list[Row]:
+    """What the incident, or a duplicate of it, names as its fix."""
+    said = [other for other in known["incident"] if other["original"] is incident["record"]]
+    found = [named(known[record], other["fixed_by"], other["source"]) for other in said]
+    return [fix for fix in found if fix is not None]
+
+
 def _fixed_by(known: Records, incident: Row, part: Row) -> bool:
     """Whether the incident names this part, or the very record it came from, as its fix."""
-    fix = named(known[part["what"]], incident["fixed_by"], incident["source"])
-    return fix is not None and fix["id"] == part["id"]
+    return any(fix["id"] == part["id"] for fix in fixes(known, incident, part["what"]))
 
 
 def _episodes(attempts: list[Row]) -> None:
