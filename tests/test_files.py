@@ -84,6 +84,18 @@ def test_nested_objects_and_lists_of_json_lines_become_columns(workspace: Worksp
     assert (row["source_id"], row["services"], row["impact_users"], row["impact_requests"]) == ("7", ["shop", "cart"], 12, 900)
 
 
+def test_any_key_of_json_is_a_column_and_null_objects_are_none(workspace: Workspace, tmp_path: Path) -> None:
+    mapping = write(tmp_path / "m.toml", 'unknown = "keep"\n[columns]\nversion = "a.b/c~\\"d"\n')
+    lines = [
+        {"id": 1, "service": "shop", 'a.b/c~"d': "v1", "": 1, "$": 2, "changes": None},
+        {"id": 2, "service": "shop", "changes": {"files": 3, "deep": {"er": 1}}},
+        {"id": 3, "service": "shop", "changes": {}},
+    ]
+    load(workspace, write(tmp_path / "d.jsonl", "".join(json.dumps(line) + "\n" for line in lines)), "deployment", mapping)
+    rows = workspace.ledger.read("deployments", ["source_id", "version", "changes_files"]).sort("source_id").rows()
+    assert rows == [("1", "v1", None), ("2", None, 3), ("3", None, None)]
+
+
 def test_parquet_structs_and_lists_become_columns(workspace: Workspace, tmp_path: Path) -> None:
     pl.DataFrame(
         {

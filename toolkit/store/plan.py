@@ -14,7 +14,7 @@ from toolkit.store.mapping import Mapping
 from toolkit.store.people import PEOPLE, People
 from toolkit.store.readers import Cells
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "meant", "plan", "said"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,16 @@ class Plan:
     naive: dict[str, str]
     # Columns of the file that hold people: their cells never reach the quarantine as they are.
     people: tuple[str, ...]
+
+
+def said(field: str) -> str:
+    """The SQL column that holds a field's text while a file is read; no column of a file is called like it."""
+    return quoted(f"\x02said {field}")
+
+
+def meant(field: str) -> str:
+    """The SQL column that holds a field's value while a file is read."""
+    return quoted(f"\x02meant {field}")
 
 
 def plan(record: type[BaseModel], cells: Cells, mapping: Mapping, people: People, path: str) -> Plan:
@@ -52,7 +62,7 @@ def plan(record: type[BaseModel], cells: Cells, mapping: Mapping, people: People
         text = _text(names, cells, mapping, column.name, many=column.kind == "names")
         texts[column.name] = people.sql(text) if column.name in PEOPLE else text
         form = mapping.time_form(column.name)
-        values[column.name] = column.value(f"t.{quoted(column.name)}", zone=form.zone, form=form.format, separator=mapping.separator)
+        values[column.name] = column.value(said(column.name), zone=form.zone, form=form.format, separator=mapping.separator)
     personal = tuple(name for field in PEOPLE for name in chosen.get(field) or ())
     return Plan(texts, values, naive, personal)
 
@@ -101,7 +111,7 @@ def _typed(name: str, column: Column, cells: Cells, mapping: Mapping) -> tuple[s
     cell = cells.columns[name]
     zone = mapping.time_form(column.name).zone or "UTC"
     time = cell if cells.times[name] == "TIMESTAMP WITH TIME ZONE" else f"timezone({literal(zone)}, {cell}::TIMESTAMP)"
-    return time, f"t.{quoted(column.name)}"
+    return time, said(column.name)
 
 
 def _check_names(fields: tuple[Column, ...], cells: Cells, mapping: Mapping, path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,34 +195,33 @@ def _jsonl(con: duckdb.DuckDBPyConnection, path: Path) -> Cells:
     # Empty lines are no rows; a byte order mark is no part of the first.
     table = f"(SELECT ltrim(line, chr(65279)) AS line FROM {lines} WHERE ltrim(line) <> '')"
     readable = "(json_valid(line) AND json_type(line) = 'OBJECT')"
-    keys = f"""
-        WITH objects AS (SELECT line FROM {table} WHERE {readable}),
-        nested AS (
-            SELECT DISTINCT key FROM (SELECT line, unnest(json_keys(line)) AS key FROM objects)
-            WHERE json_type(json_extract(line, '$."' || replace(key, '"', '\\"') || '"')) = 'OBJECT'
-        )
-        SELECT DISTINCT NULL, unnest(json_keys(line)) FROM objects
-        UNION ALL
-        SELECT DISTINCT key, unnest(json_keys(line, '$."' || replace(key, '"', '\\"') || '"')) FROM objects, nested
-    """
-    found: list[tuple[str | None, str]] = sorted(con.execute(keys).fetchall(), key=lambda row: (row[0] is not None, row))
+    # Keys with values of all kinds make few different structures; each is looked at once.
+    structures = con.execute(f"SELECT DISTINCT json_structure(line)::VARCHAR FROM {table} WHERE {readable}").fetchall()
     _forget_rejects(con)
-    parents = {parent for parent, _ in found if parent is not None}
+    found: set[tuple[str | None, str]] = set()
+    empty: set[str] = set()
+    for (structure,) in structures:
+        for key, kind in json.loads(structure).items():
+            found |= {(key, inner) for inner in kind} if isinstance(kind, dict) else {(None, key)} if kind != "NULL" else set()
+            empty |= {key} if kind == "NULL" else set()
+    # A key that is null wherever it occurs is a column all the same; one that is an object elsewhere is that object.
+    found |= {(None, key) for key in empty - {parent for parent, _ in found}}
     paths: dict[str, str] = {}
-    for parent, key in found:
-        if parent is None and key not in parents:
-            paths[key] = f'$."{_escaped(key)}"'
-        elif parent is not None:
+    for parent, key in sorted(found, key=lambda pair: (pair[0] is not None, pair)):
+        if parent is None:
+            paths[key] = _pointer(key)
+        else:
             # A flat key of the same name says it already.
-            paths.setdefault(f"{parent}_{key}", f'$."{_escaped(parent)}"."{_escaped(key)}"')
+            paths.setdefault(f"{parent}_{key}", _pointer(parent, key))
     listed = ", ".join(literal(path) for path in paths.values())
     cells = f"(SELECT line, CASE WHEN {readable} THEN json_extract_string(line, [{listed}]::VARCHAR[]) END AS cells FROM {table})"
     columns = {name: f"cells[{place}]" for place, name in enumerate(paths, start=1)}
     return Cells(cells, columns, {}, "line", "cells IS NOT NULL")
 
 
-def _escaped(key: str) -> str:
-    return key.replace('"', '\\"')
+def _pointer(*keys: str) -> str:
+    """A JSON pointer (RFC 6901): unlike a path it can name any key."""
+    return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
 
 
 def _parquet(con: duckdb.DuckDBPyConnection, path: Path) -> Cells:

@@ -20,7 +20,7 @@ from toolkit.store.columns import Column, columns_of, content_hash, key_of, stor
 from toolkit.store.connect import connect, literal, quoted, select_list
 from toolkit.store.mapping import Mapping
 from toolkit.store.people import PEOPLE, People
-from toolkit.store.plan import Plan, plan
+from toolkit.store.plan import Plan, meant, plan, said
 from toolkit.store.problems import Problem, judge, line_problem, without_people
 from toolkit.store.readers import Cells, format_of, read_cells, with_plain_line_ends, without_open_quotes
 
@@ -146,24 +146,27 @@ def _refuse_naive_columns(con: duckdb.DuckDBPyConnection, cells: Cells, how: Pla
 
 
 def _judged(record: type[BaseModel], cells: Cells, how: Plan, source: str, revised: datetime | None) -> str:
-    """The table `staged`: every row typed; those that fail a check keep what they said."""
+    """The table `staged`: every row typed; those that fail a check keep what they said.
+
+    The file's own columns are carried along by reference, so that only refused rows are written out as raw.
+    """
     fields = columns_of(record)
-    texts = ", ".join(f"{text} AS {quoted(name)}" for name, text in how.texts.items())
-    values = ", ".join(f"{how.values[column.name]} AS {quoted(column.name)}" for column in fields)
+    texts = ", ".join(f"{text} AS {said(name)}" for name, text in how.texts.items())
+    values = ", ".join(f"{how.values[column.name]} AS {meant(column.name)}" for column in fields)
     checks = " AND ".join(_check(column) for column in fields)
-    named = "length(v.source) BETWEEN 1 AND 500 AND lower(v.source) NOT IN ('nan', 'null', 'none')"
+    named = f"length({meant('source')}) BETWEEN 1 AND 500 AND lower({meant('source')}) NOT IN ('nan', 'null', 'none')"
     kept = ", ".join(f"{_kept(column, revised)} AS {quoted(column.name)}" for column in fields)
-    said = ", ".join(f"{literal(column.name)}, {_said(column)}" for column in fields)
+    words = ", ".join(f"{literal(column.name)}, {_words(column)}" for column in fields)
     extra = "" if "revised_at" in {column.name for column in fields} else f", {_instant(revised)} AS revised_at"
     return f"""
         CREATE TABLE staged AS
-        WITH texts AS (SELECT {cells.raw} AS raw_, {cells.readable} AS readable_, {texts} FROM {cells.table}),
-        typed AS (SELECT t AS t, coalesce(t.source, {literal(source)}) AS source, {values} FROM texts AS t),
-        judged AS (SELECT v AS v, v.t AS t, v.t.readable_ AND {named} AND {checks} AS fine FROM typed AS v),
+        WITH texts AS (SELECT *, {texts} FROM {cells.table}),
+        typed AS (SELECT *, coalesce({said("source")}, {literal(source)}) AS {meant("source")}, {values} FROM texts),
+        judged AS (SELECT *, ({cells.readable}) AND {named} AND {checks} AS {meant("fine")} FROM typed),
         kept AS (
-            SELECT v.source AS source, {kept}{extra}, fine,
-                CASE WHEN NOT fine THEN t.raw_ END AS raw,
-                CASE WHEN NOT fine AND t.readable_ THEN json_object('source', t.source, {said}) END AS said
+            SELECT {meant("source")} AS source, {kept}{extra}, {meant("fine")} AS fine,
+                CASE WHEN NOT {meant("fine")} THEN {cells.raw} END AS raw,
+                CASE WHEN NOT {meant("fine")} AND ({cells.readable}) THEN json_object('source', {said("source")}, {words}) END AS said
             FROM judged
         )
         SELECT *, CASE WHEN fine THEN {content_hash(record)} END AS content_hash FROM kept
@@ -171,13 +174,12 @@ def _judged(record: type[BaseModel], cells: Cells, how: Plan, source: str, revis
 
 
 def _check(column: Column) -> str:
-    text, value = f"v.t.{quoted(column.name)}", f"v.{quoted(column.name)}"
-    holds = f"coalesce({column.holds(value)}, false)"
-    return holds if column.required else f"({text} IS NULL OR {holds})"
+    holds = f"coalesce({column.holds(meant(column.name))}, false)"
+    return holds if column.required else f"({said(column.name)} IS NULL OR {holds})"
 
 
 def _kept(column: Column, revised: datetime | None) -> str:
-    value = f"v.{quoted(column.name)}"
+    value = meant(column.name)
     if column.name == "revised_at":
         return f"coalesce({value}, {_instant(revised)})"
     if column.kind == "names" and not column.required:
@@ -188,9 +190,9 @@ def _kept(column: Column, revised: datetime | None) -> str:
     return value
 
 
-def _said(column: Column) -> str:
+def _words(column: Column) -> str:
     """What a refused row said, for the model to judge: parsed where it could be, its own words where not."""
-    text, value = f"t.{quoted(column.name)}", f"v.{quoted(column.name)}"
+    text, value = said(column.name), meant(column.name)
     if column.kind == "time":
         return f"CASE WHEN {value} IS NOT NULL THEN strftime({value}, '%Y-%m-%dT%H:%M:%S.%fZ') ELSE {text}::VARCHAR END"
     if column.kind == "names":
