@@ -43,8 +43,8 @@ def _row(record: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def deployment(
     version: str | None = "v1", at: str | datetime | None = "10:00", minutes: float | None = 0, *, id: str | None = None, **given: Any
-) -> dict[str, Any]:  # noqa: A002, E501
-    """A deployment of `shop` to production that starts at `at` and takes some minutes (None: no end). Its id is the version and the time."""
+) -> dict[str, Any]:
+    """A deployment of `shop` to production that starts at `at` and takes some minutes (None: no end). Its id: version and time."""
     start = t(at)
     end = None if start is None or minutes is None else start + m(minutes)
     given = {"service": "shop", "version": version, "started_at": start, "finished_at": end} | given
@@ -53,7 +53,7 @@ def deployment(
 
 def rollback(
     to: str | None = None, at: str | datetime | None = "10:00", minutes: float | None = 5, *, id: str = "rb", **given: Any
-) -> dict[str, Any]:  # noqa: A002, E501
+) -> dict[str, Any]:
     """A declared rollback of `shop` by redeploying, unless said otherwise."""
     start = t(at)
     end = None if start is None or minutes is None else start + m(minutes)
@@ -63,18 +63,18 @@ def rollback(
 
 def incident(
     detected: str | datetime | None = "10:00", recovered: str | datetime | None = None, *, id: str = "inc", **given: Any
-) -> dict[str, Any]:  # noqa: A002, E501
+) -> dict[str, Any]:
     """An incident of `shop` in production, detected and mitigated at the given times."""
     given = {"services": ["shop"], "environment": "production", "detected_at": detected, "mitigated_at": recovered} | given
     return _row("incident", given | {"source_id": id})
 
 
-def event(type: str, at: str | datetime, *, incident: str = "inc", id: str | None = None, **given: Any) -> dict[str, Any]:  # noqa: A002
+def event(what: str, at: str | datetime, *, incident: str = "inc", id: str | None = None, **given: Any) -> dict[str, Any]:
     """A line of an incident's timeline."""
-    return _row("incident_event", given | {"incident": incident, "type": type, "at": at, "source_id": id or f"{incident} {type} {at}"})
+    return _row("incident_event", given | {"incident": incident, "type": what, "at": at, "source_id": id or f"{incident} {what} {at}"})
 
 
-def flag_off(at: str | datetime, *, incident: str | None = None, id: str | None = None, **given: Any) -> dict[str, Any]:  # noqa: A002
+def flag_off(at: str | datetime, *, incident: str | None = None, id: str | None = None, **given: Any) -> dict[str, Any]:
     """A flag of `shop` turned off."""
     given = {"service": "shop", "flag": "checkout", "action": "off", "incident": incident, "at": at} | given
     return _row("flag_change", given | {"source_id": id or f"off {at}"})
@@ -102,6 +102,6 @@ def _type(annotation: Any) -> Any:
     if "datetime" in said:
         return pl.Datetime("us", "UTC")
     for word, dtype in (("list[", pl.List(pl.String)), ("bool", pl.Boolean), ("float", pl.Float64), ("int", pl.Int64)):
-        if word in said and not get_args(annotation) == ():
+        if word in said and get_args(annotation):
             return dtype
     return {bool: pl.Boolean, int: pl.Int64, float: pl.Float64}.get(annotation, pl.String)

@@ -1,4 +1,4 @@
-"""A slow, plain second implementation of the stitching, written from the definitions alone: what it and the engine disagree on is a defect."""
+"""A slow, plain second implementation of the stitching, written from the definitions alone: where the engine differs, one is wrong."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def version_of(row: Row) -> str | None:
 
 
 def artifact_of(row: Row, recent: list[Artifact]) -> Artifact | None:
-    """The most recently used artifact that the deployment equals, or a new one; None when nothing identifies it. `recent` is kept, last used last."""
+    """The most recently used artifact that the deployment equals, else a new one; None: nothing identifies it. `recent`: last used last."""
     row["rebuilt"] = False
     if row["artifact_digest"] is None and version_of(row) is None and row["vcs_revision"] is None:
         return None
@@ -58,7 +58,7 @@ def artifact_of(row: Row, recent: list[Artifact]) -> Artifact | None:
 
 
 def equals(row: Row, artifact: Artifact) -> bool:
-    """By configuration, then digest, version, commit: the first that both carry decides; the same commit under another digest was rebuilt."""
+    """By configuration, digest, version, commit: the first that both carry decides; the same commit under another digest was rebuilt."""
     if row["config_revision"] is not None and artifact.config is not None and row["config_revision"] != artifact.config:
         return False
     same_commit = row["vcs_revision"] in artifact.commits

@@ -1,4 +1,4 @@
-"""Attempts to restore: declared rollbacks, deployments that went back, flags turned off; those that overlap are one. METRICS 1.2."""
+"""Attempts to restore: declared rollbacks, deployments that went back, flags turned off; those that overlap are one."""
 
 from __future__ import annotations
 
@@ -127,42 +127,35 @@ def _is_part(row: Row) -> bool:
     return bool(row["carried"]) or (row["kind"] == "rollback" and not row["drill"])
 
 
+def _part(what: str, row: Row, status: str, **more: object) -> Row:
+    """A piece of an attempt; what it undoes and restores is said where it is known."""
+    start, end = (row["at"], row["at"]) if what == "flag_change" else (row["start"], row["end"])
+    nothing = dict.fromkeys(("undoes", "also", "restores", "undoes_all"))
+    times = {"start": start, "end": end, "merges_until": end}
+    return {"what": what, "row": row, "id": row["id"], "status": status, "back": False} | times | nothing | more
+
+
 def _deployment(row: Row) -> Row:
     status = "in_progress" if row["in_progress"] else row["status"] if row["unsuccessful"] else "completed"
-    back = row["kind"] == "rollback"
-    return {
-        "what": "deployment", "row": row, "id": row["id"], "start": row["start"], "end": row["end"], "merges_until": row["end"], "status": status,
-        "undoes": row["undoes"] if back else None, "also": row["also"] if back else None, "restores": row["restores"] if back else None,
-        "undoes_all": row["undoes_all"] if back else None, "back": back, "names": row["fixes_incident"] if back else None,
-    }  # fmt: skip
+    if row["kind"] != "rollback":
+        return _part("deployment", row, status, names=None)
+    undone = {name: row[name] for name in ("undoes", "also", "restores", "undoes_all")}
+    return _part("deployment", row, status, names=row["fixes_incident"], back=True, **undone)
 
 
 def _declared(rollback: Row, line: list[Row]) -> Row:
     went_back = [row for row in rollback["carriers"] if row["kind"] == "rollback"]
     entered = [row for row in line if row.get("rollback") is rollback]
-    also = None
-    if went_back:
-        undoes, restores, undoes_all = (went_back[0][name] for name in ("undoes", "restores", "undoes_all"))
-    elif entered:
-        undoes, restores, undoes_all = (entered[0][name] for name in ("undoes", "restores", "undoes_all"))
-        undoes_all = sorted(
-            [row for row in undoes_all or [] if row is not undoes] + ([undoes] if undoes else []), key=lambda row: row["index"]
-        )
+    if went_back or entered:
+        undone = {name: (went_back or entered)[0][name] for name in ("undoes", "restores", "undoes_all")}
     else:
-        undoes, restores = declared_undone(rollback, line), None
-        undoes_all = [undoes] if undoes else None
-    return {
-        "what": "rollback", "row": rollback, "id": rollback["id"], "start": rollback["start"], "end": rollback["end"], "merges_until": rollback["end"],
-        "status": rollback["state"], "undoes": undoes, "also": also, "restores": restores, "undoes_all": undoes_all, "back": False,
-        "names": rollback["incident"],
-    }  # fmt: skip
+        undoes = declared_undone(rollback, line)
+        undone = {"undoes": undoes, "undoes_all": [undoes] if undoes else None}
+    return _part("rollback", rollback, rollback["state"], names=rollback["incident"], **undone)
 
 
 def _flag(flag: Row) -> Row:
-    return {
-        "what": "flag_change", "row": flag, "id": flag["id"], "start": flag["at"], "end": flag["at"], "merges_until": flag["at"] + FLAG_LASTS,
-        "status": "completed", "undoes": None, "also": None, "restores": None, "undoes_all": None, "back": False, "names": flag["incident"],
-    }  # fmt: skip
+    return _part("flag_change", flag, "completed", names=flag["incident"], merges_until=flag["at"] + FLAG_LASTS)
 
 
 def _order(part: Row) -> tuple:
@@ -182,7 +175,7 @@ def _merged(parts: list[Row]) -> list[list[Row]]:
     for hull in sorted(hulls, key=lambda hull: _order(hull[0])):
         for group in groups:
             if overlap(_span(group), _span(hull)) and not (_holds_flag(group) and _holds_flag(hull)):
-                group += hull
+                group.extend(hull)
                 group.sort(key=_order)
                 break
         else:
@@ -211,20 +204,29 @@ def _attempt(where: tuple[str, str], parts: list[Row]) -> Row:
     triggers = {part["row"].get("trigger") for part in parts} - {None, "unknown"}
     undoing = [part for part in went_back or declared if part["undoes"]]
     restoring = [part for part in went_back or declared if part["restores"]]
-    all_undone = []
+    all_undone: list[Row] = []
     for row in [row for part in parts for row in part["undoes_all"] or []]:
         if not any(row is one for one in all_undone):
             all_undone.append(row)
     return {
-        "id": f"{head['what']}:{head['id']}", "service": where[0], "environment": where[1], "production": head["row"]["production"], "pieces": parts,
-        "mechanism": _mechanism(deployed, declared), "status": last["status"], "started_at": parts[0]["start"],
-        "completed_at": last["end"], "decided_at": min((p["row"]["decided_at"] for p in declared if p["row"]["decided_at"]), default=None),
-        "reason": next((p["row"]["reason"] for p in declared if p["row"]["reason"]), None),
+        "id": f"{head['what']}:{head['id']}",
+        "service": where[0],
+        "environment": where[1],
+        "production": head["row"]["production"],
+        "pieces": parts,
+        "mechanism": _mechanism(deployed, declared),
+        "status": last["status"],
+        "started_at": parts[0]["start"],
+        "completed_at": last["end"],
+        "decided_at": min((part["row"]["decided_at"] for part in declared if part["row"]["decided_at"]), default=None),
+        "reason": next((part["row"]["reason"] for part in declared if part["row"]["reason"]), None),
         "trigger": "manual" if "manual" in triggers else "auto" if triggers else None,
-        "undoes": undoing[0]["undoes"] if undoing else None, "restores": restoring[-1]["restores"] if restoring else None,
-        "undoes_all": all_undone, "drill": any(p["row"]["drill"] for p in declared), "code_level": declared[:1] != [] and head["what"] == "rollback"
-        and head["row"]["mechanism"] == "revert_commit",
-    }  # fmt: skip
+        "undoes": undoing[0]["undoes"] if undoing else None,
+        "restores": restoring[-1]["restores"] if restoring else None,
+        "undoes_all": all_undone,
+        "drill": any(part["row"]["drill"] for part in declared),
+        "code_level": head["what"] == "rollback" and head["row"]["mechanism"] == "revert_commit",
+    }
 
 
 def _mechanism(deployed: list[Row], declared: list[Row]) -> str:

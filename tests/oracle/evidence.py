@@ -1,4 +1,4 @@
-"""What speaks for a deployment's failure, and how strongly. METRICS 1.4."""
+"""What speaks for a deployment's failure, and how strongly."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _declared(known: Records, incidents: list[Row]) -> list[Row]:
 
 
 def _undone(attempt: Row, attempts: list[Row], lines: dict[tuple[str, str], list[Row]]) -> list[Row]:
-    """What it undid; the release that brought that in, where the same episode had restored it; what was current, where it went back beyond it."""
+    """What it undid; the release of that, where the same episode had restored it; what was current, where it went back beyond it."""
     found: list[Row] = []
 
     def blame(row: Row, level: str, rule: str) -> None:

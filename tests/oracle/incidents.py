@@ -1,4 +1,4 @@
-"""Incidents with their duplicates folded in, split where they were reopened later than a day after recovery. METRICS 1.3."""
+"""Incidents with their duplicates folded in, split where they were reopened later than a day after recovery."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ __all__ = ["folded", "is_open", "is_planned", "part_for", "stretch_of"]
 
 DAY = timedelta(hours=24)
 WEEK = timedelta(days=7)
+# What every part of an incident that came back has from the record.
+KEPT = (
+    "source", "source_id", "title", "severity", "status", "services", "environment", "production", "detected_by", "alert",
+    "root_cause", "suspected_deployment", "cause", "fixed_by", "criterion_met_at",
+)  # fmt: skip
 PLANNED = {"maintenance", "planned", "scheduled"}
 STAMPS = ("started_at", "detected_at", "acknowledged_at", "decided_at")
 
@@ -73,13 +78,7 @@ def _part(record: Row, stretches: list[Row], number: int, records: list[Row]) ->
     begin, end = stretches[0]["begin"], stretches[-1]["end"]
     events = [event for event in record["timeline"] if _inside(event["at"], begin, end)]
     first = number == 1
-    row = {
-        name: record[name]
-        for name in (
-            "source", "source_id", "title", "severity", "status", "services", "environment", "production", "detected_by", "alert", "root_cause",
-            "suspected_deployment", "cause", "fixed_by", "criterion_met_at",
-        )
-    }  # fmt: skip
+    row = {name: record[name] for name in KEPT}
     row |= {name: record[name] if first else None for name in STAMPS}
     row |= {
         "id": record["id"] if first else f"{record['id']}#{number}",

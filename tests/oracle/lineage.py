@@ -1,8 +1,9 @@
-"""What ran when, in each service and environment: METRICS 1.1, row by row."""
+"""What ran when, in each service and environment, row by row."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 from tests.oracle.artifacts import Artifact, artifact_of, is_below, parsed, version_of
 from tests.oracle.observed import Row
@@ -119,7 +120,7 @@ def _say_exposure(rows: list[Row]) -> None:
     for row in rows:
         row["superseded_by"] = row["superseded_at"] = row["exposure"] = None
     in_turn = [row for row in rows if row["brings_in"]]
-    for row, following in zip(in_turn, in_turn[1:], strict=False):
+    for row, following in pairwise(in_turn):
         row["superseded_by"] = following
         row["superseded_at"] = following["deployed_at"]
         row["exposure"] = following["deployed_at"] - row["deployed_at"]
@@ -140,7 +141,7 @@ def _say_lead_time(rows: list[Row]) -> None:
 def _say_quick_patches(rows: list[Row]) -> None:
     """A patch version that follows sooner than nine in ten releases do may be a hotfix."""
     releases = [row for row in rows if row["successful"] and row["kind"] == "release"]
-    gaps = [b["deployed_at"] - a["deployed_at"] for a, b in zip(releases, releases[1:], strict=False)]
+    gaps = [b["deployed_at"] - a["deployed_at"] for a, b in pairwise(releases)]
     tenth = min((gap for gap in gaps if 10 * sum(other <= gap for other in gaps) >= len(gaps)), default=None)
     for row in rows:
         row["quick_patch"] = False
@@ -151,7 +152,7 @@ def _say_quick_patches(rows: list[Row]) -> None:
 
 
 def declared_undone(rollback: Row, rows: list[Row]) -> Row | None:
-    """What a declared rollback that no deployment carried out undoes: what it names, else the rollout it interrupts, else what was current."""
+    """What a declared rollback without a deployment undoes: what it names, else the rollout it interrupts, else what was current."""
     if rollback["mechanism"] == "revert_commit":
         return None
     start = rollback["start"]

@@ -1,4 +1,4 @@
-"""Which attempt belongs to which incident, what is a race, what one episode; which deployments an incident may be about. METRICS 1.2 and 1.3."""
+"""Which attempt belongs to which incident, what is a race, what one episode; which deployments an incident may be about."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OFF_STATES = {"off", "false", "0", "disabled"}
 
 
 def say_hotfixes(known: Records) -> None:
-    """Marks deployments that something declares a hotfix: kind, label, branch, or an incident of their environment that names them as its fix."""
+    """Marks what is declared a hotfix: by kind, label, branch, or by an incident of its environment that names it as its fix."""
     for row in known["deployment"]:
         labels = [label.lower() for label in row["labels"] or []]
         branch = row["branch"] or ""

@@ -1,4 +1,4 @@
-"""How attempts ended: drill, race, pending, failed, ineffective, succeeded; storms, returns and known good. METRICS 1.5."""
+"""How attempts ended: drill, race, pending, failed, ineffective, succeeded; storms, returns and known good."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Detect, decide, act: when an incident passed each stamp, what caused it and what ended it. METRICS 1.6."""
+"""Detect, decide, act: when an incident passed each stamp, what caused it and what ended it."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from tests.oracle.observed import Records, Row
 
@@ -89,7 +90,7 @@ def _say_phases(incident: Row, horizon: datetime) -> None:
     started, detected, decided, recovered = (incident[name] for name in ("declared_start", "detected_at", "decided_at", "recovered_at"))
     stamps = [("started", started), ("detected", detected), ("decided", decided), ("recovered", recovered)]
     given = [(name, at) for name, at in stamps if at is not None]
-    offenders = {name for (_, before), (name, at) in zip(given, given[1:], strict=False) if at < before}
+    offenders = {name for (_, before), (name, at) in pairwise(given) if at < before}
     is_open = incident["open"]
     censored = None
     if is_open and incident["link_time"] is not None:

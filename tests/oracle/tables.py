@@ -12,9 +12,9 @@ __all__ = ["deployment_rows", "evidence_rows", "incident_rows", "rollback_rows"]
 DAY = timedelta(hours=24)
 LEVELS = [None, "possible", "likely", "certain"]
 COPIED = (
-    "id", "source", "source_id", "service", "environment", "production", "version", "artifact_digest", "vcs_revision", "status", "trigger", "strategy",
-    "actor", "migration", "started_at", "finished_at", "committed_at", "deployed_at", "successful", "ended", "changes_files", "changes_lines",
-    "changes_review_minutes",
+    "id", "source", "source_id", "service", "environment", "production", "version", "artifact_digest", "vcs_revision", "status",
+    "trigger", "strategy", "actor", "migration", "started_at", "finished_at", "committed_at", "deployed_at", "successful", "ended",
+    "changes_files", "changes_lines", "changes_review_minutes",
 )  # fmt: skip
 PLACED = (
     "rebuilt", "overlapped", "kind", "kind_source", "superseded_at", "exposure", "lead_time", "hotfix", "drill",
@@ -93,9 +93,9 @@ def _undoing(row: Row, attempts: list[Row], evidence: list[Row]) -> Row:
 def rollback_rows(attempts: list[Row]) -> list[Row]:
     """The facts about attempts."""
     columns = (
-        "id", "service", "environment", "production", "mechanism", "trigger", "reason", "status", "decided_at", "started_at", "completed_at",
-        "incident_source", "episode", "episode_order", "storm", "drill", "race", "code_level", "outcome", "outcome_source", "reapplied_at", "regretted",
-        "to_known_good", "time_on_bad",
+        "id", "service", "environment", "production", "mechanism", "trigger", "reason", "status", "decided_at", "started_at",
+        "completed_at", "incident_source", "episode", "episode_order", "storm", "drill", "race", "code_level", "outcome",
+        "outcome_source", "reapplied_at", "regretted", "to_known_good", "time_on_bad",
     )  # fmt: skip
     made = []
     for attempt in attempts:
@@ -113,11 +113,11 @@ def rollback_rows(attempts: list[Row]) -> list[Row]:
 def incident_rows(incidents: list[Row]) -> list[Row]:
     """The facts about incidents."""
     columns = (
-        "id", "source", "source_id", "title", "severity", "status", "services", "environment", "production", "planned", "duplicates", "alert",
-        "root_cause", "link_time", "started_at", "started_at_source", "detected_at", "detected_at_source", "detected_by", "decided_at",
-        "decided_at_source", "recovered_at", "open", "reopened", "detect", "decide", "act", "whole", "censored_phase", "whole_source",
-        "recovered_undecided", "before_coverage", "remedy", "cause_evidence", "not_a_deployment", "attempts", "repeat_of", "criterion_met_at",
-        "silent_minutes",
+        "id", "source", "source_id", "title", "severity", "status", "services", "environment", "production", "planned",
+        "duplicates", "alert", "root_cause", "link_time", "started_at", "started_at_source", "detected_at", "detected_at_source",
+        "detected_by", "decided_at", "decided_at_source", "recovered_at", "open", "reopened", "detect", "decide", "act", "whole",
+        "censored_phase", "whole_source", "recovered_undecided", "before_coverage", "remedy", "cause_evidence", "not_a_deployment",
+        "attempts", "repeat_of", "criterion_met_at", "silent_minutes",
     )  # fmt: skip
     made = []
     for incident in incidents:
