@@ -214,8 +214,8 @@ def _judge_again(this: _Reading, how: Plan) -> None:
         last = batch[-1][0]
         accepted: list[dict[str, Any]] = []
         problems: list[Problem] = []
-        for row, raw, said in batch:
-            found = judge(record, json.loads(said) if said else None, raw or "", place=f"row {row + 1}", source=source, now=now)
+        for row, raw, words in batch:
+            found = judge(record, json.loads(words) if words else None, raw or "", place=f"row {row + 1}", source=source, now=now)
             if isinstance(found, Problem):
                 problems.append(without_people(found, how.people, this.people))
             else:
