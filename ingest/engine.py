@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ import polars as pl
 from pydantic import BaseModel
 
 from ingest.catalog import source_named
+from ingest.pages import sync_pages
+from ingest.report import RunReport
 from toolkit.errors import DataError, KnowngoodError, UsageError
 from toolkit.records import RECORDS
 from toolkit.store.books import Counts, Load
@@ -44,26 +47,6 @@ class Site(Protocol):
     def ledger(self) -> Ledger: ...
     @property
     def settings(self) -> Settings: ...
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What one file or stream brought. read = new + changed + unchanged + superseded + quarantined."""
-
-    source: str
-    record: str
-    path: str | None
-    read: int = 0
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    superseded: int = 0
-    quarantined: int = 0
-    skipped: bool = False
-    resumed: bool = False
-    seconds: float = 0.0
-    error: str | None = None
-    exit_code: int = 0
 
 
 def load(
@@ -157,16 +140,19 @@ def sync(site: Site, names: Sequence[str] = ()) -> list[RunReport]:
     reports: list[RunReport] = []
     with hold(site.ledger.folder / "sync.lock"):
         for name in names or site.settings.sources:
-            reports += _sync_files(site, name)
+            reports += _sync(site, name)
     return reports
 
 
-def _sync_files(site: Site, name: str) -> list[RunReport]:
-    """The files of one source. A file that cannot be read does not stop the next."""
+def _sync(site: Site, name: str) -> list[RunReport]:
+    """One source of the settings, by the module that its kind names."""
     options = dict(site.settings.sources[name])
     kind = str(options.pop("kind", "files" if "path" in options else name))
     try:
         module = source_named(kind)
+        inspect.signature(module.read).bind_partial(**options)
+        if kind != "files":
+            return sync_pages(site.ledger, name, module.read, options)
         files = list(module.read(root=site.root, **options))
     except KnowngoodError as error:
         return [RunReport(name, str(options.get("record", "")), None, error=error.message, exit_code=error.exit_code)]
@@ -174,6 +160,7 @@ def _sync_files(site: Site, name: str) -> list[RunReport]:
         return [RunReport(name, "", None, error=f"[sources.{name}] {error}", exit_code=UsageError.exit_code)]
     reports = []
     for file in files:
+        # A file that cannot be read does not stop the next.
         try:
             reports.append(_load(site.ledger, file.path, file.record, file.mapping, name, None, FLUSH_ROWS, skip_known=True))
         except KnowngoodError as error:

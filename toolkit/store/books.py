@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 import duckdb
 from pydantic import BaseModel
@@ -39,7 +40,7 @@ class Load:
     run: int
     record: str
     source: str
-    path: str
+    path: str | None
     sha256: str
     stream: str
     stamp: datetime
@@ -49,6 +50,8 @@ class Load:
     how: str = ""
     covers: tuple[datetime, datetime] | None = None
     items: bytes | None = None
+    # Where a source goes on, for those that are no files.
+    cursor: dict[str, Any] | None = None
     # Ids of the quarantined rows that this load reads again.
     again: tuple[str, ...] | None = None
     before: Counts = field(default_factory=Counts)
@@ -164,11 +167,12 @@ def write_coverage(con: duckdb.DuckDBPyConnection, record: type[BaseModel], load
 
 def write_cursor(con: duckdb.DuckDBPyConnection, load: Load, total: Counts, *, done: int, complete: bool) -> None:
     """How far the load is: a load of the same file and mapping goes on from here."""
-    value = {"sha256": load.sha256, "how": load.how, "stamp": load.stamp.isoformat(), "done": done, "complete": complete}
+    value: dict[str, Any] = {"sha256": load.sha256, "how": load.how, "stamp": load.stamp.isoformat(), "done": done, "complete": complete}
+    value = {**value, "counts": asdict(total)} if load.cursor is None else load.cursor
     con.execute("DELETE FROM ledger.cursors WHERE source = ? AND stream = ?", [load.source, load.stream])
     con.execute(
         "INSERT INTO ledger.cursors VALUES (?, ?, ?, ?)",
-        [load.source, load.stream, json.dumps({**value, "counts": asdict(total)}), load.stamp],
+        [load.source, load.stream, json.dumps(value), load.stamp],
     )
 
 

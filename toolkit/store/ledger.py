@@ -127,6 +127,12 @@ class Ledger:
 
     # Writing
 
+    def move_cursor(self, source: str, stream: str, value: dict[str, Any]) -> None:
+        """Note where a source's stream goes on, where nothing else came with it."""
+        with self.opened(write=True) as con:
+            con.execute("DELETE FROM cursors WHERE source = ? AND stream = ?", [source, stream])
+            con.execute("INSERT INTO cursors VALUES (?, ?, ?, now())", [source, stream, json.dumps(value)])
+
     @contextmanager
     def opened(self, *, write: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """The file, open for the block; made or brought up to date first where needed."""
@@ -150,7 +156,7 @@ class Ledger:
             finally:
                 con.execute("DETACH ledger")
 
-    def begin_run(self, *, source: str, record: str, path: str, now: datetime) -> int:
+    def begin_run(self, *, source: str, record: str, path: str | None, now: datetime) -> int:
         """Note that a run began; runs that were killed are marked so. Returns its number. Hold the sync lock."""
         with self.opened(write=True) as con:
             con.execute("UPDATE runs SET status = 'interrupted' WHERE status = 'running'")
@@ -182,7 +188,7 @@ class Ledger:
                 write_raw(con, load, raw, first, last)
             write_coverage(con, staged.record, load, first, last, final=final)
             total = load.before + counts
-            if load.again is None:
+            if load.stream:
                 write_cursor(con, load, total, done=last + 1, complete=final)
             add_to_run(con, load.run, total)
         return counts

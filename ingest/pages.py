@@ -1,0 +1,131 @@
+"""Pages from an outside system into the ledger: gathered to a flush, which carries its records, their raw form and the cursor."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ingest.report import RunReport
+from toolkit.errors import KnowngoodError
+from toolkit.records import RECORDS
+from toolkit.store.books import Counts, Load
+from toolkit.store.ledger import Ledger
+from toolkit.store.mapping import Mapping
+from toolkit.store.staging import stage
+
+__all__ = ["Page", "sync_pages"]
+
+FLUSH_ROWS = 10_000
+FLUSH_SECONDS = 5.0
+STREAM = "pages"
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one request brought.
+
+    `records`: by kind ("deployment", …), each with the fields of records.py. `raw`: what they were made from, without people's names.
+    `cursor`: where a later sync goes on once this page is in. `covers`: the interval that was seen completely, where that is known.
+    """
+
+    records: dict[str, list[dict[str, Any]]]
+    raw: list[Any]
+    cursor: dict[str, Any]
+    covers: tuple[datetime, datetime] | None = None
+
+
+def sync_pages(ledger: Ledger, source: str, read: Any, options: dict[str, Any]) -> list[RunReport]:
+    """Read on from the cursor to the end, under the sync lock. One report for each kind of record.
+
+    What came in before an error stays: the cursor moved with it.
+    """
+    began = time.monotonic()
+    now = datetime.now(UTC)
+    run = ledger.begin_run(source=source, record="", path=None, now=now)
+    totals: dict[str, Counts] = {}
+    failed: KnowngoodError | None = None
+    try:
+        for pages in _batches(read(since=ledger.cursor(source, STREAM), **options)):
+            _flush(ledger, run, source, pages, totals)
+    except KnowngoodError as error:
+        failed = error
+    except BaseException as error:
+        ledger.end_run(run, status="failed", error=f"{type(error).__name__}: {error}", now=datetime.now(UTC))
+        raise
+    said = failed.message if failed else None
+    ledger.end_run(run, status="failed" if failed else "ok", error=said, now=datetime.now(UTC))
+    seconds = time.monotonic() - began
+    reports = [RunReport(source, record, None, **asdict(counts), seconds=seconds) for record, counts in totals.items()]
+    if failed:
+        reports.append(RunReport(source, "", None, error=said, exit_code=failed.exit_code))
+    return reports
+
+
+def _batches(pages: Iterable[Page]) -> Iterator[list[Page]]:
+    """Pages for one flush: many enough that the comparison with the ledger pays, few enough that a kill costs seconds."""
+    batch: list[Page] = []
+    rows, began = 0, time.monotonic()
+    for page in pages:
+        batch.append(page)
+        rows += sum(map(len, page.records.values()))
+        if rows >= FLUSH_ROWS or time.monotonic() - began >= FLUSH_SECONDS:
+            yield batch
+            batch, rows, began = [], 0, time.monotonic()
+    if batch:
+        yield batch
+
+
+def _flush(ledger: Ledger, run: int, source: str, pages: list[Page], totals: dict[str, Counts]) -> None:
+    """One batch. The cursor moves with the last kind of record: a kill in between costs a repeat, never a row."""
+    gathered: dict[str, list[dict[str, Any]]] = {}
+    for page in pages:
+        for record, items in page.records.items():
+            gathered.setdefault(record, []).extend(items)
+    kinds = [record for record, items in gathered.items() if items]
+    if not kinds:
+        ledger.move_cursor(source, STREAM, pages[-1].cursor)
+        return
+    raw = gzip.compress(_lines(item for page in pages for item in page.raw), mtime=0)
+    intervals = [page.covers for page in pages if page.covers is not None]
+    covers = (min(first for first, _ in intervals), max(last for _, last in intervals)) if intervals else None
+    now = datetime.now(UTC)
+    mapping = Mapping()
+    load = Load(run, "", source, None, hashlib.sha256(raw).hexdigest(), "", now, mapping.model_dump_json(), covers=covers, items=raw)
+    for record in kinds:
+        draft = ledger.folder / "staging.jsonl"
+        draft.write_bytes(_lines(gathered[record]))
+        if record == kinds[-1]:
+            load = replace(load, stream=STREAM, cursor=pages[-1].cursor)
+        try:
+            with stage(
+                draft,
+                RECORDS[record],
+                mapping=mapping,
+                source=source,
+                now=now,
+                stamp=now,
+                revised=None,
+                people=ledger.people,
+                scratch=ledger.folder / "staging.duckdb",
+            ) as staged:
+                before = totals.get(record, Counts())
+                this = replace(load, record=record, before=sum(totals.values(), Counts()))
+                totals[record] = before + ledger.flush(staged, 0, staged.rows - 1, load=this, final=True)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _lines(items: Iterable[Any]) -> bytes:
+    return "".join(json.dumps(item, default=_iso) + "\n" for item in items).encode()
+
+
+def _iso(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} cannot be kept as JSON")
