@@ -65,6 +65,8 @@ def load(
     that began last wins, and within one file the row with the greatest content hash.
     """
     how = Mapping.read(mapping) if mapping is not None else Mapping()
+    if revised is not None and revised.tzinfo is None:
+        raise UsageError(f"{revised.isoformat()} has no time zone: write {revised.isoformat()}Z.")
     with hold(site.ledger.folder / "sync.lock"):
         return _load(site.ledger, Path(path), record, how, source or how.source or "files", revised, flush_rows, skip_known=False)
 

@@ -9,6 +9,7 @@ import re
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -210,6 +211,23 @@ def test_times_without_a_zone_in_parquet_are_refused_until_a_mapping_names_the_z
         load(workspace, tmp_path / "d.parquet", "deployment")
     load(workspace, tmp_path / "d.parquet", "deployment", write(tmp_path / "m.toml", '[times]\nzone = "Europe/London"\n'))
     assert workspace.ledger.read("deployments")["finished_at"].to_list() == [datetime(2026, 7, 1, 11, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_times_of_any_unit_and_zone_in_parquet_are_the_same_moment(workspace: Workspace, tmp_path: Path, unit: Any) -> None:
+    at = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    aware = pl.Series([at]).dt.convert_time_zone("Europe/Paris").dt.cast_time_unit(unit)
+    naive = pl.Series([at]).dt.replace_time_zone(None).dt.cast_time_unit(unit)
+    frame = pl.DataFrame({"id": ["d1"], "service": ["shop"], "finished_at": aware, "started_at": naive})
+    frame.write_parquet(tmp_path / "d.parquet")
+    mapping = write(tmp_path / "m.toml", '[times.started_at]\nzone = "UTC"\n')
+    assert load(workspace, tmp_path / "d.parquet", "deployment", mapping).new == 1
+    assert workspace.ledger.read("deployments", ["finished_at", "started_at"]).rows() == [(at, at)]
+
+
+def test_revised_needs_a_zone(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no time zone"):
+        load(workspace, write(tmp_path / "d.csv", DEPLOYMENTS), "deployment", revised=datetime(2026, 1, 1))
 
 
 def test_a_record_or_file_that_does_not_exist_is_named(workspace: Workspace, tmp_path: Path) -> None:

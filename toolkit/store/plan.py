@@ -56,7 +56,7 @@ def plan(record: type[BaseModel], cells: Cells, mapping: Mapping, people: People
         typed = names is not None and len(names) == 1 and column.kind == "time" and names[0] in cells.times
         if typed and names is not None:
             texts[column.name], values[column.name] = _typed(names[0], column, cells, mapping)
-            if cells.times[names[0]] == "TIMESTAMP" and mapping.time_form(column.name).zone is None:
+            if cells.times[names[0]] == "naive" and mapping.time_form(column.name).zone is None:
                 naive[column.name] = names[0]
             continue
         text = _text(names, cells, mapping, column.name, many=column.kind == "names")
@@ -87,7 +87,7 @@ def _text(names: list[str] | None, cells: Cells, mapping: Mapping, field: str, *
     nulls = ", ".join(map(literal, ["", *mapping.nulls]))
     parts = []
     for name in names:
-        cell = f"({trimmed(f'({cells.columns[name]})')})"
+        cell = f"({trimmed(f'(({cells.columns[name]})::VARCHAR)')})"
         parts.append(f"CASE WHEN {cell} NOT IN ({nulls}) THEN {cell} END" if mapping.nulls else f"nullif({cell}, '')")
     if len(parts) == 1:
         text = parts[0]
@@ -110,7 +110,7 @@ def _typed(name: str, column: Column, cells: Cells, mapping: Mapping) -> tuple[s
     """A column that holds times already: no text is read. Returns what stands for its text, and its value."""
     cell = cells.columns[name]
     zone = mapping.time_form(column.name).zone or "UTC"
-    time = cell if cells.times[name] == "TIMESTAMP WITH TIME ZONE" else f"timezone({literal(zone)}, {cell}::TIMESTAMP)"
+    time = cell if cells.times[name] == "aware" else f"timezone({literal(zone)}, {cell})"
     return time, said(column.name)
 
 

@@ -39,8 +39,8 @@ class Cells:
 
     table: str
     columns: dict[str, str]
-    # Columns that are times already: "TIMESTAMP WITH TIME ZONE" or "TIMESTAMP" (no zone).
-    times: dict[str, str]
+    # Columns that are times already, "aware" of their zone or "naive".
+    times: dict[str, Literal["aware", "naive"]]
     raw: str
     readable: str = "true"
 
@@ -231,14 +231,16 @@ def _parquet(con: duckdb.DuckDBPyConnection, path: Path) -> Cells:
     except duckdb.Error as error:
         raise DataError(f"{path} is no Parquet file that can be read: {str(error).splitlines()[0]}") from error
     columns: dict[str, str] = {}
-    times: dict[str, str] = {}
+    times: dict[str, Literal["aware", "naive"]] = {}
     for name, kind, *_ in described:
         if kind.startswith("STRUCT("):
             fields = con.execute(f"SELECT unnest(struct_keys({quoted(name)})) FROM (SELECT {quoted(name)} FROM {table} LIMIT 1)").fetchall()
             columns |= {f"{name}_{field}": f"{quoted(name)}.{quoted(field)}::VARCHAR" for (field,) in fields}
         elif kind.startswith(("TIMESTAMP", "DATE")):
-            columns[name] = quoted(name)
-            times[name] = "TIMESTAMP WITH TIME ZONE" if kind == "TIMESTAMP WITH TIME ZONE" else "TIMESTAMP"
+            # Nanoseconds have types of their own: pandas writes them.
+            aware = kind in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
+            columns[name] = f"{quoted(name)}::{'TIMESTAMPTZ' if aware else 'TIMESTAMP'}"
+            times[name] = "aware" if aware else "naive"
         elif kind.endswith("[]"):
             columns[name] = f"to_json({quoted(name)})::VARCHAR"
         else:
