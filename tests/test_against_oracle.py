@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.builders import HORIZON, deployment, frames, history, rollback
+from tests.builders import HORIZON, deployment, frames, history, incident, rollback
 from tests.oracle import stitch
 from tests.oracle.comparison import differences, told
 from tests.oracle.fuzz import apart, compared, disagreeing, drawn, picture, smallest
@@ -17,7 +18,7 @@ from tests.oracle.hostile import horizon_of, hostile
 from toolkit.facts import facts_of
 
 # KNOWNGOOD_EXAMPLES=20000 looks longer, at other histories each time.
-EXAMPLES = int(os.environ.get("KNOWNGOOD_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("KNOWNGOOD_EXAMPLES", "60"))
 LONG = "KNOWNGOOD_EXAMPLES" in os.environ
 FIFTY = 50
 
@@ -27,36 +28,36 @@ settings.register_profile(
     derandomize=not LONG,
     deadline=None,
     database=None,
+    # A history is made smaller by taking rows away, which is quicker and reads better than drawing others.
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 
 
-def report(records: dict, horizon: object, found: list) -> str:
-    """The history and the cells that differ, few enough to read."""
+def report(records: dict, horizon: datetime) -> str:
+    """The smallest history that still differs, and the cells in which it does."""
+    records = smallest(records, horizon)
+    found = compared(records, horizon)
     cells = [f"  {d.table:12} {d.id:14} {d.column:18} oracle {told(d.oracle):20} engine {told(d.engine)}" for d in found[:20]]
-    return "\n".join(["", picture(records, horizon), *cells])  # type: ignore[arg-type]
+    return "\n".join(["", picture(records, horizon), *cells])
 
 
 @given(random=st.randoms(use_true_random=False))
 @settings(settings.get_profile("oracle"))
 def test_engine_and_oracle_agree_on_every_cell(random: Random) -> None:
     records, horizon = hostile(random, horizon_of(random))
-    found = compared(records, horizon)
-    assert not found, report(records, horizon, found)
+    assert not compared(records, horizon), report(records, horizon)
 
 
-@pytest.mark.parametrize("start", range(0, max(10, EXAMPLES // FIFTY) * FIFTY, FIFTY))
+@pytest.mark.parametrize("start", range(0, max(6, EXAMPLES // FIFTY) * FIFTY, FIFTY))
 def test_engine_and_oracle_agree_on_fifty_histories_stitched_at_once(start: int) -> None:
     for seed in disagreeing(range(start, start + FIFTY)):
-        records, horizon = drawn(seed)
-        found = compared(records, horizon)
-        # What differs only in company is a leak between services; it is shown as it is.
-        records = smallest(records, horizon) if found else records
-        pytest.fail(f"seed {seed}" + report(records, horizon, compared(records, horizon) or found))
+        # What differs only in company is a leak between services, and then there is nothing to show of it alone.
+        pytest.fail(f"seed {seed}" + report(*drawn(seed)))
 
 
 @given(random=st.randoms(use_true_random=False))
-@settings(settings.get_profile("oracle"), max_examples=max(20, EXAMPLES // 5))
+@settings(settings.get_profile("oracle"), max_examples=max(10, EXAMPLES // 5))
 def test_the_order_of_the_rows_changes_nothing(random: Random) -> None:
     records, horizon = hostile(random, horizon_of(random))
     shuffled = {name: random.sample(rows, len(rows)) for name, rows in records.items()}
@@ -65,7 +66,7 @@ def test_the_order_of_the_rows_changes_nothing(random: Random) -> None:
 
 
 @given(random=st.randoms(use_true_random=False))
-@settings(settings.get_profile("oracle"), max_examples=max(20, EXAMPLES // 5))
+@settings(settings.get_profile("oracle"), max_examples=max(10, EXAMPLES // 5))
 def test_what_another_service_does_changes_nothing_of_this_one(random: Random) -> None:
     horizon = horizon_of(random)
     mine, other = apart(hostile(random, horizon)[0], "mine."), apart(hostile(random, horizon)[0], "other.")
@@ -96,7 +97,7 @@ def test_the_oracle_says_every_column_that_is_published() -> None:
         "incidents": {"acknowledged_at", "mitigated_at", "resolved_at", "recovered_at_source", "cause_source", "offender"},
         "evidence": {"rule"},
     }
-    records = history(deployment("v1", "09:00"), deployment("v2", "10:00"), deployment("v1", "10:20"))
+    records = history(deployment("v1", "09:00"), deployment("v2", "10:00"), deployment("v1", "10:20"), incident("10:10", "10:30"))
     oracle, engine = stitch(records, HORIZON), facts_of(frames(records), horizon=HORIZON)
-    for table in ("deployments", "rollbacks", "evidence"):
+    for table in own_words:
         assert set(engine[table].columns) - set(oracle[table][0]) == own_words[table]

@@ -17,7 +17,8 @@ HALF_HOUR = timedelta(minutes=30)
 
 def judge(known: Records, lines: dict[tuple[str, str], list[Row]], incidents: list[Row], attempts: list[Row], horizon: datetime) -> None:
     """Adds outcome, outcome_source and outcome_reason to the attempts."""
-    stamping = {row["source"] for row in known["incident"] if row["mitigated_at"] is not None}
+    # A duplicate's stamps do not go to its original, so they show nothing of how its source keeps its books.
+    stamping = {row["source"] for row in known["incident"] if row["mitigated_at"] is not None and row["original"] is row}
     stamping |= {part["source"] for part in incidents if any(event["type"] == "mitigated" for event in part["events"])}
     for attempt in attempts:
         attempt["outcome_source"] = attempt["outcome_reason"] = None

@@ -116,16 +116,15 @@ def _say_remedy(incident: Row, own: list[Row], fixes: list[Row]) -> None:
     recovered = incident["recovered_at"]
     if recovered is None:
         return
+    # The last to end; of those the last to begin; what did both together is named in the order of the alphabet's end.
     acts = [
-        (attempt["completed_at"], REMEDIES[attempt["mechanism"]])
+        (attempt["completed_at"], attempt["started_at"], REMEDIES[attempt["mechanism"]])
         for attempt in own
         if attempt["outcome"] in {"succeeded", "pending"} and attempt["started_at"] <= recovered
     ]
-    acts += [(row["deployed_at"], "hotfix") for row in fixes if row["successful"] and row["deployed_at"] <= recovered]
+    acts += [(row["deployed_at"], row["deployed_at"], "hotfix") for row in fixes if row["successful"] and row["deployed_at"] <= recovered]
     if acts:
-        last = max(end for end, _ in acts)
-        # Of those that ended together the last; a hotfix after what only turned back.
-        incident["remedy"] = [remedy for end, remedy in acts if end == last][-1]
+        incident["remedy"] = max(acts)[2]
     else:
         incident["remedy"] = "other" if incident["fixed_by"] else "none"
 
