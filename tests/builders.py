@@ -10,7 +10,7 @@ import polars as pl
 
 from toolkit.records import RECORDS
 
-__all__ = ["HORIZON", "deployment", "event", "flag_off", "frames", "history", "incident", "m", "rollback", "t"]
+__all__ = ["HORIZON", "NAMES", "deployment", "event", "flag_off", "frames", "history", "incident", "m", "rollback", "t"]
 
 DAY_ONE = datetime(2026, 3, 2, tzinfo=UTC)
 # Far enough for every window to be over, near enough for a week after the first day to be seen whole.

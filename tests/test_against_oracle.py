@@ -10,12 +10,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.builders import HORIZON, deployment, frames, history, incident, rollback
+from tests.builders import HORIZON, NAMES, deployment, frames, history, incident, rollback
 from tests.oracle import stitch
 from tests.oracle.comparison import differences, told
 from tests.oracle.fuzz import apart, compared, disagreeing, drawn, picture, smallest
 from tests.oracle.hostile import horizon_of, hostile
 from toolkit.facts import facts_of
+from toolkit.synthetic import synthesize
 
 # KNOWNGOOD_EXAMPLES=20000 looks longer, at other histories each time.
 EXAMPLES = int(os.environ.get("KNOWNGOOD_EXAMPLES", "60"))
@@ -73,6 +74,15 @@ def test_what_another_service_does_changes_nothing_of_this_one(random: Random) -
     alone = facts_of(frames(mine), horizon=horizon)["deployments"].to_dicts()
     together = facts_of(frames({name: mine[name] + other[name] for name in mine}), horizon=horizon)["deployments"].to_dicts()
     assert [row for row in together if row["service"].startswith("mine.")] == alone
+
+
+def test_engine_and_oracle_agree_on_a_simulated_team() -> None:
+    simulated = synthesize(services=6, months=12, telemetry_share=0.0)
+    records = {name: simulated.records[name] for name in NAMES}
+    horizon = simulated.covers[1]
+    oracle = stitch({name: frame.to_dicts() for name, frame in records.items()}, horizon)
+    assert len(oracle["rollbacks"]) > 20
+    assert differences(oracle, facts_of(records, horizon=horizon)) == []
 
 
 def test_the_comparison_sees_a_single_wrong_cell() -> None:
