@@ -267,6 +267,12 @@ def test_a_row_that_is_no_record_waits_with_its_reason(workspace: Workspace, tmp
     assert json.loads(waiting["raw"][0])["service"] in ("shop", None)
 
 
+def test_a_flag_that_says_neither_yes_nor_no_is_not_taken_for_no(workspace: Workspace, tmp_path: Path) -> None:
+    text = "id,service,drill\nr1,shop,yes\nr2,shop,perhaps\nr3,shop,\n"
+    assert counts(load(workspace, write(tmp_path / "r.csv", text), "rollback")) == (2, 0, 0, 1)
+    assert workspace.ledger.read("rollbacks", ["source_id", "drill"]).sort("source_id").rows() == [("r1", True), ("r3", False)]
+
+
 def test_lines_that_are_no_rows_take_no_other_line_with_them(workspace: Workspace, tmp_path: Path) -> None:
     lines = [
         b"id,service,version",

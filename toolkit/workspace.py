@@ -142,7 +142,7 @@ class Workspace:
             said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             raise UsageError(f"{file}: {said}") from error
 
-    @property
+    @cached_property
     def ledger(self) -> Ledger:
         """What sources said."""
         return Ledger(self.state / "ledger.duckdb", people=self.settings.privacy.people)

@@ -107,8 +107,8 @@ class Column:
                 bounds = [f"{value} >= {self.low}"] * (self.low is not None) + [f"{value} > {self.above}"] * (self.above is not None)
                 bounds += [f"{value} <= {self.high}"] * (self.high is not None)
                 return " AND ".join([*bounds, f"isfinite({value}::DOUBLE)"])
-            case _:
-                return "true"
+            case "flag":
+                return f"{value} IS NOT NULL"
 
 
 def columns_of(record: type[BaseModel]) -> tuple[Column, ...]:

@@ -94,6 +94,8 @@ def _opened(path: Path) -> Any:
 def _fill(path: Path, frames: dict[str, pl.DataFrame], about: dict[str, Any]) -> None:
     path.unlink(missing_ok=True)
     with connect(memory_limit="1GB") as con:
+        # It can be computed again at any time: four times the size for two thirds of the time is the better bargain.
+        con.execute("SET force_compression = 'uncompressed'")
         con.execute(f"ATTACH {literal(path)} AS out (STORAGE_VERSION '{_STORAGE}')")
         con.execute("CREATE SCHEMA out.facts; CREATE TABLE out.meta (value VARCHAR); CREATE TABLE out.tables (name VARCHAR, types VARCHAR)")
         con.execute("INSERT INTO out.meta VALUES (?)", [json.dumps(about)])
