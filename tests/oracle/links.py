@@ -75,12 +75,13 @@ def link(known: Records, incidents: list[Row], attempts: list[Row]) -> None:
 
 
 def _find_incident(known: Records, incidents: list[Row], attempt: Row) -> None:
-    for part in attempt["pieces"]:
-        naming = parts_named(known, incidents, part["names"], part["row"]["source"])
-        naming = naming or [row for row in incidents if _fixed_by(known, row, part)]
-        naming = [row for row in naming if _links(row, attempt)]
-        if naming:
-            attempt["incident"], attempt["incident_source"] = part_for(naming, attempt["started_at"]), "declared"
+    # What a part names comes before what names a part.
+    said = [parts_named(known, incidents, part["names"], part["row"]["source"]) for part in attempt["pieces"]]
+    said += [[row for row in incidents if _fixed_by(known, row, part)] for part in attempt["pieces"]]
+    for naming in said:
+        usable = [row for row in naming if _links(row, attempt)]
+        if usable:
+            attempt["incident"], attempt["incident_source"] = part_for(usable, attempt["started_at"]), "declared"
             return
     here = [row for row in incidents if _links(row, attempt) and attempt["service"] in row["services"]]
     opened = [row for row in here if is_open(row, attempt["started_at"])]
