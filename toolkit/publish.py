@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from toolkit.facts import facts_of
+from toolkit.facts import UNREAD, facts_of
 from toolkit.records import RECORDS
 from toolkit.store import warehouse
 from toolkit.store.ledger import Ledger
@@ -76,8 +76,7 @@ def _snapshot(ledger: Ledger) -> tuple[str, dict[str, pl.DataFrame], pl.DataFram
 
 
 def _columns(record: str) -> list[str]:
-    unread = {"revised_at", "observed_at", "evidence", "confidence", "inferred_by", "artifact_purl", "queued_at"}
-    return ["source", *(name for name in RECORDS[record].model_fields if name not in unread)]
+    return ["source", *(name for name in RECORDS[record].model_fields if name not in UNREAD)]
 
 
 def horizon_of(records: dict[str, pl.DataFrame], coverage: pl.DataFrame, setting: datetime | None) -> tuple[datetime | None, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-__all__ = ["at_rows", "moments_in", "of_rows"]
+__all__ = ["at_rows", "kept", "moments_in", "of_rows"]
 
 _WIDEST = 2**62
 
@@ -45,6 +45,12 @@ def at_rows(frame: pl.DataFrame, told: pl.DataFrame, on: str = "idx") -> pl.Data
     if told.is_empty():
         return frame.hstack([pl.Series(name, [None], dtype=kind).new_from_index(0, len(frame)) for name, kind in columns.schema.items()])
     return frame.hstack(columns.select(pl.all().gather(places)))
+
+
+def kept(frame: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
+    """The rows for which it holds; the frame itself, not copied, where it holds for all."""
+    mask = frame.select(where.fill_null(value=False).alias("kept")).to_series()
+    return frame if mask.all() else frame.filter(mask)
 
 
 def of_rows(frame: pl.DataFrame, key: str, rows: pl.DataFrame, **columns: str) -> pl.DataFrame:

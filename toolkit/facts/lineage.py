@@ -18,7 +18,7 @@ _ORDER = ["part", "position", "start"]
 # Columns that only the steps of this pass read: at a million rows each is 8 MB.
 _SCAFFOLDING = [
     "strength", "part_from", "shared", "first_start", "first_idx", "was", "was_start", "was_idx", "was_rank", "version_rank",
-    "same", "declared", "declared_kind",
+    "same", "declared", "declared_kind", "version", "vcs_revision", "config_revision",
 ]  # fmt: skip
 
 

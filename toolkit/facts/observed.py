@@ -8,10 +8,12 @@ from fnmatch import fnmatchcase
 
 import polars as pl
 
+from toolkit.facts.joins import kept
 from toolkit.records import RECORDS
 
 __all__ = [
     "PRODUCTION",
+    "UNREAD",
     "deployments_until",
     "fact_ids",
     "flags_until",
@@ -26,18 +28,24 @@ TIME = pl.Datetime("us", "UTC")
 PRODUCTION = ("production", "production-*", "prod", "prod-*", "live")
 ENDED_WELL = ["succeeded", "superseded"]
 ENDED_BADLY = ["failed", "cancelled"]
+# Fields that no pass reads: an empty column of a million rows is 16 MB all the same.
+UNREAD = frozenset(
+    {"revised_at", "observed_at", "evidence", "confidence", "inferred_by", "artifact_purl", "queued_at", "actor", "strategy", "migration"}
+)
 _LISTS = {"services", "evidence", "labels"}
 _NUMBERS = {"changes_files", "changes_lines", "changes_review_minutes", "impact_users", "impact_requests"}
 _FLAGS = {"drill", "kill_switch"}
 
 
 def typed(record: str, frame: pl.DataFrame | None) -> pl.DataFrame:
-    """The frame with every column of its record, in the types of the stitching; missing columns are filled with the record's default."""
+    """The frame with the columns of its record that the passes read, in their types; missing ones are filled with the record's default."""
     model = RECORDS[record]
     frame = pl.DataFrame({"source": []}, schema={"source": pl.String}) if frame is None else frame
     columns: list[pl.Expr] = []
     for field, about in model.model_fields.items():
         name = about.alias or field
+        if name in UNREAD:
+            continue
         dtype = _dtype(name)
         default = None if about.is_required() else about.default
         expr = pl.col(name).cast(dtype) if name in frame.columns else pl.lit(None, dtype)
@@ -92,7 +100,7 @@ def partitions(frames: Sequence[pl.DataFrame], production: Sequence[str]) -> pl.
 def deployments_until(frame: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
     """Adds start, end, deployed_at, successful, unsuccessful, ended; one that ends beyond the horizon is in progress, one that begins
     there is not yet."""
-    frame = frame.filter(~(pl.coalesce("started_at", "finished_at") > horizon).fill_null(value=False))
+    frame = kept(frame, ~(pl.coalesce("started_at", "finished_at") > horizon).fill_null(value=False))
     unfinished = (pl.col("finished_at") > horizon).fill_null(value=False)
     ended_status = pl.col("status").is_in(ENDED_WELL + ENDED_BADLY)
     frame = frame.with_columns(status=pl.when(unfinished & ended_status).then(pl.lit("in_progress")).otherwise("status"))

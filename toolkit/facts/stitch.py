@@ -11,7 +11,7 @@ from toolkit.facts import attempts as attempt_pass
 from toolkit.facts import evidence as evidence_pass
 from toolkit.facts import links, outcomes, phases, tables
 from toolkit.facts.incidents import Incidents, fold
-from toolkit.facts.joins import at_rows, of_rows
+from toolkit.facts.joins import at_rows, kept, of_rows
 from toolkit.facts.lineage import with_lineage
 from toolkit.facts.observed import (
     PRODUCTION,
@@ -29,8 +29,8 @@ __all__ = ["facts_of"]
 # What the passes read of a deployment; the rest joins again at the end, by row.
 PLACED = [
     "row", "id", "source", "source_id", "part", "environment", "production", "version", "artifact_digest", "vcs_revision",
-    "config_revision", "kind", "labels", "branch", "trigger", "fixes_incident", "start", "finished_at", "deployed_at", "committed_at",
-    "successful", "unsuccessful", "cancelled", "ended",
+    "config_revision", "trigger", "fixes_incident", "start", "finished_at", "deployed_at", "committed_at",
+    "successful", "unsuccessful", "cancelled", "ended", "certain_hotfix", "entered", "declared_kind", "rb",
 ]  # fmt: skip
 
 
@@ -67,9 +67,9 @@ def facts_of(
     flags = flags.sort("source", "source_id").with_row_index("flag_row").with_columns(pl.col("flag_row").cast(pl.Int64))
     known = known.sort("source", "source_id").with_row_index("rec").with_columns(pl.col("rec").cast(pl.Int64))
 
-    deployments = deployments.with_row_index("row")
-    placed = deployments.select(*PLACED).filter(pl.col("start").is_not_null())
-    line, carried = _lineage(placed, rollbacks, known)
+    deployments = deployments.with_row_index("row").pipe(_with_declared, known)
+    placed = kept(deployments.select(*PLACED), pl.col("start").is_not_null())
+    line, carried = _lineage(placed, rollbacks)
     incidents = _with_stamping(fold(known, events, parts))
 
     switches = links.flag_offs(flags, incidents, known, parts)
@@ -118,21 +118,21 @@ def _places(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select("service", "environment").drop_nulls()
 
 
-def _lineage(deployments: pl.DataFrame, rollbacks: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The lineage, and which deployments carry which declared rollbacks (idx, rb)."""
-    named = links.fixes(known, deployments.with_row_index("_row"), "_row")["_row"]
+def _with_declared(deployments: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Adds certain_hotfix, and what is declared or not yet known: declared_kind, entered, rb."""
+    named = links.fixes(known, deployments, "row")["row"]
     label = pl.col("labels").list.eval(pl.element().str.to_lowercase() == "hotfix").list.any()
     certain = (pl.col("kind") == "hotfix") | label | pl.col("branch").str.starts_with("hotfix/")
-    deployments = (
-        deployments.with_row_index("_row")
-        .with_columns(
-            certain_hotfix=certain.fill_null(value=False) | pl.col("_row").is_in(named.implode()),
-            entered=pl.lit(value=False),
-            declared_kind="kind",
-            rb=pl.lit(None, pl.Int64),
-        )
-        .drop("_row", "kind", "labels", "branch")
-    )
+    return deployments.with_columns(
+        certain_hotfix=certain.fill_null(value=False) | pl.col("row").is_in(named.implode()),
+        entered=pl.lit(value=False),
+        declared_kind="kind",
+        rb=pl.lit(None, pl.Int64),
+    ).drop("kind", "labels", "branch")
+
+
+def _lineage(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The lineage, and which deployments carry which declared rollbacks (idx, rb)."""
     line = with_lineage(deployments)
     carried = attempt_pass.carriers(line, rollbacks)
     entering = attempt_pass.entering(rollbacks, carried)
@@ -205,22 +205,20 @@ def _named(
 ) -> pl.DataFrame:
     """attempt, inc: the incident that a part names, or that names a part as its fix."""
     start = attempts.select("attempt", "part", moment="started_at").join(parts, on="part")
-    refs = pieces.select("attempt", "source", ref="names").drop_nulls("ref").join(start, on="attempt", maintain_order="left")
-    naming = links.named_incidents(refs, incidents, known).drop_nulls("inc").select("attempt", "inc")
+    pieces = pieces.with_row_index("order")
+    refs = pieces.select("attempt", "order", "source", ref="names").drop_nulls("ref").join(start, on="attempt", maintain_order="left")
+    naming = links.named_incidents(refs, incidents, known).drop_nulls("inc").select("attempt", "order", "inc", turn=pl.lit(0))
     rows = []
     told = ["idx", "source", "source_id", "environment", "production"]
     shipped = line.lazy().filter(~pl.col("entered")).select(told).collect()
     for what, frame, key in (("deployment", shipped, "idx"), ("rollback", rollbacks, "rb"), ("flag_change", switches, "flag_row")):
         fixed = links.fixes(known, frame, key).rename({key: "row"})
-        rows.append(fixed.join(pieces.filter(pl.col("what") == what).select("row", "attempt"), on="row").select("rec", "attempt"))
-    fixing = pl.concat(rows).join(known.select("rec", "source", ref="source_id"), on="rec").select("attempt", "source", "ref")
-    fixing = (
-        links.named_incidents(fixing.join(start, on="attempt"), incidents, known)
-        .drop_nulls("inc")
-        .select("attempt", "inc")
-        .sort("attempt", "inc")
-    )
-    return pl.concat([naming, fixing])
+        of_kind = pieces.filter(pl.col("what") == what).select("row", "attempt", "order")
+        rows.append(fixed.join(of_kind, on="row").select("rec", "attempt", "order"))
+    fixing = pl.concat(rows).join(known.select("rec", "source", ref="source_id"), on="rec").join(start, on="attempt")
+    fixing = links.named_incidents(fixing.drop("rec"), incidents, known).drop_nulls("inc").select("attempt", "order", "inc", turn=pl.lit(1))
+    # What a part names itself comes before what names it.
+    return pl.concat([naming, fixing]).sort("attempt", "turn", "order", "inc").select("attempt", "inc")
 
 
 def _with_drills(line: pl.DataFrame, rollbacks: pl.DataFrame, carried: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from toolkit.facts.evidence import strongest
-from toolkit.facts.joins import at_rows, of_rows
+from toolkit.facts.joins import at_rows, kept, of_rows
 from toolkit.facts.links import ATTRIBUTION
 
 __all__ = ["finished"]
@@ -108,7 +108,7 @@ def _deployments(
     names = incidents.select("inc", "id")
     incident_ids = names.sort("inc")["id"]
     rows = at_rows(line, carriers)
-    rows = rows.filter(~pl.col("entered")) if rows["entered"].any() else rows
+    rows = kept(rows, ~pl.col("entered"))
     rows = rows.with_columns(
         **{name: ids.gather(rows[name]) for name in ("undoes", "restores")},
         incident=incident_ids.gather(rows["evidence_inc"]),
@@ -126,7 +126,11 @@ def _deployments(
     )
     wide = deployments.select(name for name in _DEPLOYMENT if name in deployments.columns and name not in rows.columns)
     rows = rows.hstack(wide.select(pl.all().gather(rows["row"]))) if len(rows) else rows.hstack(wide.head(0))
-    rows = pl.concat([rows, timeless.sort("id").drop("kind")], how="diagonal") if len(timeless) else rows
+    rows = (
+        pl.concat([rows, timeless.sort("id").drop("declared_kind", "entered", "rb", "certain_hotfix")], how="diagonal")
+        if len(timeless)
+        else rows
+    )
     flags = ["rebuilt", "overlapped", "drill", "stopped", "matured", "provisional"]
     rows = rows.with_columns(pl.col(flags).fill_null(value=False))
     # In lineage order: by service, environment and time.
