@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import multiprocessing
+import re
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -136,6 +137,8 @@ odd_text = st.one_of(
             "No",
             "2026-01-01T00:00:00Z",
             "2026-01-01 10:00:00 +0100",
+            "2026-01-01T10:00 UTC",
+            "2026-01-01 10:00:00.5 -03:30",
             "2026-01-01T10:00:00.1234567+05:30",
             "2026-01-01",
             "[]",
@@ -173,6 +176,7 @@ odd_text = st.one_of(
     st.text(max_size=6),
     st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)).map(lambda time: time.isoformat()),
 )
+OFFSET_SPELT_OTHERWISE = r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?) ?(?:UTC|([+-]\d\d):?(\d\d)?)"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
@@ -229,13 +233,16 @@ def by_the_model(model: Any, row: dict[str, Any]) -> dict[str, Any] | None:
             said[column.name] = [part if part is None or isinstance(part, str) else str(part) for part in said[column.name]]
         elif column.kind == "time" and text.replace(".", "").isdigit():
             return None
+        elif column.kind == "time" and (spelt := re.fullmatch(OFFSET_SPELT_OTHERWISE, text)):
+            # Spellings of an offset that files may use beside the model's own.
+            said[column.name] = f"{spelt[1]}{spelt[2] or '+00'}:{spelt[3] or '00'}"
         else:
             said[column.name] = text
     try:
         accepted = model.model_validate(
             {column.alias or column.name: said[column.name] for column in columns_of(model) if column.name in said}
         )
-    except ValidationError:
+    except (ValidationError, OverflowError):
         return None
     values = accepted.model_dump()
     return {

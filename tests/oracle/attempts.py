@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.oracle.artifacts import ships
-from tests.oracle.lineage import declared_undone, lineage, place
+from tests.oracle.lineage import declared_undone, goes_below_current, lineage, place
 from tests.oracle.observed import MUTABLE, Records, Row
 
 __all__ = ["attempts", "lineages", "overlap"]
@@ -148,6 +148,8 @@ def _declared(rollback: Row, line: list[Row]) -> Row:
     entered = [row for row in line if row.get("rollback") is rollback]
     if went_back or entered:
         undone = {name: (went_back or entered)[0][name] for name in ("undoes", "restores", "undoes_all")}
+        if not went_back and entered[0]["undoes"] and entered[0]["undoes"]["unsuccessful"] and goes_below_current(entered[0]):
+            undone["also"] = entered[0]["before"]
     else:
         undoes = declared_undone(rollback, line)
         undone = {"undoes": undoes, "undoes_all": [undoes] if undoes else None}
@@ -215,7 +217,7 @@ def _attempt(where: tuple[str, str], parts: list[Row]) -> Row:
         "production": head["row"]["production"],
         "pieces": parts,
         "mechanism": _mechanism(deployed, declared),
-        "status": last["status"],
+        "status": "in_progress" if any(part["status"] == "in_progress" for part in parts) else last["status"],
         "started_at": parts[0]["start"],
         "completed_at": last["end"],
         "decided_at": min((part["row"]["decided_at"] for part in declared if part["row"]["decided_at"]), default=None),

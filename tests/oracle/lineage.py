@@ -8,7 +8,7 @@ from itertools import pairwise
 from tests.oracle.artifacts import Artifact, artifact_of, is_below, parsed, version_of
 from tests.oracle.observed import Row
 
-__all__ = ["declared_undone", "lineage", "place"]
+__all__ = ["declared_undone", "goes_below_current", "lineage", "place"]
 
 DAY = timedelta(hours=24)
 DECLARED = {"release", "rollback", "redeploy", "reapply"}
@@ -97,12 +97,15 @@ def _say_undone(row: Row, earlier: list[Row]) -> None:
         if other["brings_in"] and row["artifact"] is not None and other["artifact"] is row["artifact"]:
             row["restores"] = other
     row["undoes_all"] = _all_undone(row, earlier)
+    if row["aborted"] and goes_below_current(row):
+        row["also"] = row["before"]
+
+
+def goes_below_current(row: Row) -> bool:
+    """Whether it restores an artifact older than the one that was current."""
     current = row["before"]
-    older = (
-        current and current["artifact"] and row["artifact"] and row["artifact"].first and row["artifact"].first < current["artifact"].first
-    )
-    if row["aborted"] and older:
-        row["also"] = current
+    known = current and current["artifact"] and row["artifact"] and row["artifact"].first
+    return bool(known and row["artifact"].first < current["artifact"].first)
 
 
 def _all_undone(row: Row, rows: list[Row]) -> list[Row]:

@@ -187,6 +187,7 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
         "decided_at",
         "names",
         "drill",
+        "back",
     ]
     moves = back.with_columns(
         what=pl.lit("deployment"),
@@ -195,6 +196,7 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
         until=_until("deployed_at", "start"),
         status=status,
         drill=on_drill,
+        back=pl.col("kind") == "rollback",
         stream=pl.when(on_drill).then(pl.lit("drill")).otherwise(pl.lit("real")),
         mechanism=pl.lit("redeploy"),
         reason=pl.lit(None, pl.String),
@@ -210,6 +212,7 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
         .when("drill")
         .then(pl.lit("drill"))
         .otherwise(pl.lit("real")),
+        back=pl.lit(value=False),
         reason=pl.when(pl.col("reason").str.strip_chars() != "").then("reason"),
         names="incident",
     )
@@ -221,6 +224,7 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
         until=pl.col("at") + FLAG_LASTS,
         status=pl.lit("completed"),
         drill=pl.lit(value=False),
+        back=pl.lit(value=False),
         stream=pl.lit("real"),
         mechanism=pl.lit("flag"),
         trigger=pl.lit(None, pl.String),

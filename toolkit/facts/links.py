@@ -101,11 +101,15 @@ def attempts_of(parts: pl.DataFrame, undone: pl.DataFrame) -> pl.DataFrame:
     auto, manual = pl.col("trigger") == "auto", pl.col("trigger") == "manual"
     of_moved = pl.col("mechanism").filter(declared & pl.col("mechanism").is_in(DEPLOY_MECHANISMS)).first()
     # Parts of deployments come first: what a deployment did is better known than what was declared of it.
-    first_undoes = pl.coalesce(
-        pl.col("undoes").filter(moved & pl.col("undoes").is_not_null()).first(),
-        pl.col("undoes").filter(~moved & pl.col("undoes").is_not_null()).first(),
+    back = moved & pl.col("back")
+    first_undoes = (
+        pl.when(back.any())
+        .then(pl.col("undoes").filter(back).drop_nulls().first())
+        .otherwise(pl.col("undoes").filter(~moved).drop_nulls().first())
     )
-    last = pl.col("status").sort_by("end", "start", maintain_order=True).last()
+    # While a part has not ended the attempt has not, whichever part ended last.
+    running = (pl.col("status") == "in_progress").any()
+    last = pl.when(running).then(pl.lit("in_progress")).otherwise(pl.col("status").sort_by("end", "start", maintain_order=True).last())
     rows = parts.group_by("attempt", maintain_order=True).agg(
         pl.col("part").first(),
         drill=pl.col("drill").any(),

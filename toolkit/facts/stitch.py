@@ -177,8 +177,9 @@ def _attempts(
     ).collect()
     alone = rollbacks.join(carried.join(back.select("idx").collect(), on="idx", how="semi"), on="rb", how="anti")
     said = attempt_pass.declared_undone(line, alone, carried)
-    entered = line.filter("entered").select("rb", "undoes_all", "restores")
-    told = alone.select("rb").join(said, on="rb", how="left").join(entered, on="rb", how="left")
+    switched = line.filter("entered").select("rb", "undoes_all", "restores", entered_older="older", entered_current="current")
+    told = alone.select("rb").join(said, on="rb", how="left").join(switched, on="rb", how="left")
+    told = of_rows(told, "undone", line, gave_up="unsuccessful")
     nothing = pl.lit([], pl.List(pl.Int64))
     named = pl.when(pl.col("undone").is_not_null()).then(pl.concat_list("undone")).otherwise(nothing)
     told = told.select(
@@ -186,7 +187,7 @@ def _attempts(
         undoes="undone",
         undoes_all=pl.coalesce("undoes_all", nothing).list.set_union(named).list.sort(),
         restores="restores",
-        also=pl.lit(None, pl.Int64),
+        also=pl.when(pl.col("gave_up") & pl.col("entered_older")).then("entered_current"),
     )
     undone = pl.concat([moved, told])
     attempts = links.attempts_of(pieces, undone.drop("also"))

@@ -128,7 +128,10 @@ def _with_by(w: Published, frame: pl.LazyFrame, fact: str, scope: Scope, *, each
         if scope.by in ("team", "class"):
             frame = frame.with_row_index("_row")
         if scope.by is None and not each_service:
-            return frame.with_columns(pl.col("services").list.first().alias("service"))
+            # Asked about one service, an incident of several counts there.
+            return frame.with_columns(
+                (pl.col("services").list.first() if scope.service is None else pl.lit(scope.service)).alias("service")
+            )
         frame = frame.with_columns(pl.col("services").list.unique().list.sort().alias("service")).explode("service")
         # An incident that names no service counts in totals and under none.
         frame = frame.filter(pl.col("service").is_not_null())

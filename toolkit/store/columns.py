@@ -37,8 +37,8 @@ _TYPES = {
 _SPACE = "".join(f"chr({code})||" for code in range(0x10000) if chr(code).isspace()).removesuffix("||")
 _ISO = r"\d{4}-[01]\d-[0-3]\d[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
 _ISO_WITH_OFFSET = _ISO + r"(Z|[+-][01]\d(:[0-5]\d)?)"
-# git and many loggers: 2024-03-01 10:00:00 +0100, and a plain UTC
-_ISO_SPACED = _ISO + r" ?([+-][01]\d[0-5]\d|UTC)"
+# What git, databases and loggers write, and the model does not read: 2024-03-01 10:00:00 +0100, …+01, …UTC. All of it is one moment.
+_ISO_SPACED = _ISO + r" ?([+-][01]\d(:?[0-5]\d)?|UTC)"
 _TRUE, _FALSE = "('true', 't', 'yes', 'y', 'on', '1')", "('false', 'f', 'no', 'n', 'off', '0')"
 
 
@@ -249,7 +249,8 @@ def _time(text: str, zone: str | None, form: str | None) -> str:
     if form is not None:
         parsed = f"try_strptime({text}, {literal(form)})"
         return parsed if "%z" in form or "%Z" in form else f"timezone({literal(zone or 'UTC')}, {parsed})"
-    spaced = f"regexp_replace(replace({text}, 'UTC', '+0000'), ' ?([+-][0-9]{{2}})([0-9]{{2}})$', '\\1:\\2')"
+    joined = f"regexp_replace(replace({text}, 'UTC', '+00'), ' ([+-])', '\\1')"
+    spaced = f"regexp_replace({joined}, '([+-][0-9]{{2}})([0-9]{{2}})$', '\\1:\\2')"
     cases = [
         f"WHEN regexp_full_match({text}, '{_ISO_WITH_OFFSET}') THEN TRY_CAST({text} AS TIMESTAMPTZ)",
         f"WHEN regexp_full_match({text}, '{_ISO_SPACED}') THEN TRY_CAST({spaced} AS TIMESTAMPTZ)",
