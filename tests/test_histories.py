@@ -291,3 +291,25 @@ def test_a_traffic_switch_back_enters_the_lineage_so_that_the_bad_version_again_
     attempt = facts.rollbacks["rollback:rb"]
     assert (attempt["undoes"], attempt["restores"], attempt["reapplied_at"]) == ("v2 10:00", "v1 09:00", t("12:00"))
     assert facts.deployments["v2 10:00"]["superseded_at"] == t("10:25")
+
+
+def test_a_traffic_switch_back_beyond_current_after_an_aborted_release_blames_current_too(stitch: Stitch) -> None:
+    # 09:00 v1   10:00 v2   11:00–11:20 v3 aborted   11:10–11:15 traffic back to v1
+    facts = stitch(
+        deployment("v1", "09:00"),
+        deployment("v2", "10:00"),
+        deployment("v3", "11:00", 20, status="failed"),
+        rollback("v1", "11:10", 5, mechanism="traffic", from_version="v3"),
+    )
+    assert sorted(failures(facts)) == ["v2 10:00", "v3 11:00"]
+
+
+def test_an_attempt_has_not_ended_while_the_deployment_that_carries_it_runs(stitch: Stitch) -> None:
+    # 09:00 v1   10:00 v2   10:10–10:20 declared rollback to v1   10:12 … v1 in progress
+    facts = stitch(
+        deployment("v1", "09:00"),
+        deployment("v2", "10:00"),
+        rollback("v1", "10:10", 10),
+        deployment("v1", "10:12", None, status="in_progress"),
+    )
+    assert outcomes(facts) == ["pending"]
