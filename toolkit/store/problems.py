@@ -72,8 +72,8 @@ def judge(
         return Problem(place, field, first["type"], _reason(field, first), raw[:_KEPT_TEXT], named, key)
     except OverflowError:
         # Python's own times end with the year 9999, and an offset can push one over.
-        error = "A time lies outside the years that can be: check the unit and the time format."
-        return Problem(place, None, "time_range", error, raw[:_KEPT_TEXT], named, key)
+        far = "A time lies outside the years that can be: check the unit and the time format."
+        return Problem(place, None, "time_range", far, raw[:_KEPT_TEXT], named, key)
     return {"source": named, **accepted.model_dump()}
 
 
