@@ -130,3 +130,15 @@ def test_the_horizon_is_the_setting_then_declared_coverage_then_the_latest_event
     assert horizon_of(records, declared, None) == (day, "coverage")
     assert horizon_of(records, covered(("deployments", later, True)), None) == (noon, "latest event")
     assert horizon_of(records, declared, noon) == (noon, "setting")
+
+
+def test_coverage_that_a_mapping_declares_changes_the_version_since_it_sets_the_horizon(
+    tmp_path: Path, history: dict[str, pl.DataFrame]
+) -> None:
+    workspace = loaded(tmp_path, {**history, "deployment": history["deployment"].head(20)}, seed=0, pieces=1)
+    before = workspace.meta
+    history["deployment"].head(20).write_parquet(tmp_path / "again.parquet")
+    (tmp_path / "again.toml").write_text('record = "deployment"\ncovers = [2020-01-01T00:00:00Z, 2026-06-01T00:00:00Z]\n')
+    assert load(workspace, tmp_path / "again.parquet", "deployment", tmp_path / "again.toml").new == 0
+    assert publish(workspace) != before["version"]
+    assert workspace.meta["horizon_source"] == "coverage"

@@ -36,7 +36,7 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
     """
     digest, records, coverage = _snapshot(workspace.ledger)
     settings = workspace.settings.model_dump(mode="json", include={"production", "horizon"})
-    version = version_of(digest, settings)
+    version = version_of(digest, settings, coverage)
     path = warehouse.current(workspace.state)
     if not force and path is not None and path.exists() and warehouse.meta(path).get("version") == version:
         return version
@@ -102,9 +102,11 @@ def _moments(records: dict[str, pl.DataFrame]) -> Iterable[datetime]:
                 yield value
 
 
-def version_of(digest: str, settings: dict[str, Any]) -> str:
-    """Equal records, settings and code give an equal version. No clock and no path of ours is in it."""
-    about = json.dumps({"ledger": digest, "settings": settings, "code": code_version()}, sort_keys=True)
+def version_of(digest: str, settings: dict[str, Any], coverage: pl.DataFrame) -> str:
+    """Equal records, declared coverage, settings and code give an equal version. No clock and no path of ours is in it."""
+    # What is assumed of coverage follows from the records; what is declared says more than they do, and sets the horizon.
+    declared = coverage.filter(~pl.col("assumed") | pl.col("gap")).sort("stream", "source", "start", "end").write_json()
+    about = json.dumps({"ledger": digest, "coverage": declared, "settings": settings, "code": code_version()}, sort_keys=True)
     return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 

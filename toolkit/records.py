@@ -27,7 +27,10 @@ AHEAD = timedelta(days=1)
 def _valid_time(value: datetime, info: ValidationInfo) -> datetime:
     if value.tzinfo is None:
         raise ValueError(f"{value} has no time zone: write it as {value.isoformat()}Z, or name the zone in the mapping (zone = …)")
-    value = value.astimezone(UTC)
+    try:
+        value = value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{value} lies outside the calendar: check the time format") from None
     now = (info.context or {}).get("now") or datetime.now(UTC)
     if not EARLIEST <= value <= now + AHEAD:
         raise ValueError(f"{value:%Y-%m-%d} is not between 2000-01-01 and tomorrow: check the unit and the time format")

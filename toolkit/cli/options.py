@@ -40,7 +40,7 @@ def is_current(workspace: Workspace) -> bool:
 
     meta = workspace.meta
     settings = workspace.settings.model_dump(mode="json", include=set(meta["settings"]))
-    return bool(version_of(workspace.ledger.digest(), settings) == meta["version"])
+    return bool(version_of(workspace.ledger.digest(), settings, workspace.ledger.coverage()) == meta["version"])
 
 
 def say_if_stale(workspace: Workspace) -> None:
