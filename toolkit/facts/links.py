@@ -132,7 +132,6 @@ def attempts_of(parts: pl.DataFrame, undone: pl.DataFrame) -> pl.DataFrame:
         undoes=first_undoes,
         restores=pl.col("restores").drop_nulls().last(),
         undoes_all=pl.col("undoes_all").drop_nulls().explode().unique().sort().drop_nulls(),
-        named=pl.col("names").is_not_null().any(),
     )
     return rows.with_columns(
         undoes_all=pl.when(pl.col("undoes_all").list.len() > 0).then("undoes_all"),

@@ -29,7 +29,7 @@ __all__ = ["facts_of"]
 # What the passes read of a deployment; the rest joins again at the end, by row.
 PLACED = [
     "row", "id", "source", "source_id", "part", "environment", "production", "version", "artifact_digest", "vcs_revision",
-    "config_revision", "trigger", "fixes_incident", "start", "finished_at", "deployed_at", "committed_at",
+    "config_revision", "trigger", "fixes_incident", "start", "deployed_at", "committed_at",
     "successful", "unsuccessful", "cancelled", "ended", "certain_hotfix", "entered", "declared_kind", "rb",
 ]  # fmt: skip
 
@@ -148,7 +148,6 @@ def _lineage(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> tuple[pl.Dat
         "rb",
         "trigger",
         "start",
-        finished_at="completed_at",
         deployed_at="completed_at",
         version="to_version",
         artifact_digest="to_digest",
