@@ -103,8 +103,13 @@ def with_current(frame: pl.DataFrame) -> pl.DataFrame:
         was_start=pl.col("first_start").gather(pl.col("was")),
         was_idx=pl.col("first_idx").gather(pl.col("was")),
     ).with_columns(
-        older=(pl.col("first_start") < pl.col("was_start"))
-        | ((pl.col("first_start") == pl.col("was_start")) & (pl.col("first_idx") < pl.col("was_idx")))
+        # What is unknown is neither older nor younger.
+        older=pl.col("artifact").is_not_null()
+        & pl.col("was_artifact").is_not_null()
+        & (
+            (pl.col("first_start") < pl.col("was_start"))
+            | ((pl.col("first_start") == pl.col("was_start")) & (pl.col("first_idx") < pl.col("was_idx")))
+        )
     )
 
 
