@@ -190,6 +190,7 @@ def test_the_vectorised_checks_and_the_models_agree(record: str, data: st.DataOb
     fields = [column.alias or column.name for column in columns_of(model)]
     required = {column.alias or column.name for column in columns_of(model) if column.required}
     good = {"service": "shop", "services": "shop", "incident": "i1", "type": "note", "flag": "f", "at": "2026-01-01T00:00:00Z"}
+    good |= {"kind": "unit", "status": "passed", "decision": "proceed"}
     rows = []
     for number in range(data.draw(st.integers(1, 6))):
         row = {name: good[name] for name in required if name in good} | {"source_id": f"id {number}"}

@@ -18,6 +18,7 @@ from toolkit.facts import UNREAD, facts_of
 from toolkit.records import RECORDS
 from toolkit.store import warehouse
 from toolkit.store.ledger import Ledger
+from toolkit.store.people import PEOPLE
 
 if TYPE_CHECKING:
     from toolkit.workspace import Workspace
@@ -26,6 +27,8 @@ __all__ = ["horizon_of", "publish", "version_of"]
 
 # The records that the passes read; the horizon is theirs.
 STITCHED = ("deployment", "rollback", "incident", "incident_event", "flag_change")
+# Few rows each, and of use as they are: they stand in the warehouse under their table's name.
+KEPT = ("incident_event", "flag_change", "owner", "artifact", "gate", "verdict", "review", "action_item")
 
 
 def publish(workspace: Workspace, *, force: bool = False) -> str:
@@ -62,7 +65,7 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
     warehouse.write(
         workspace.state,
         version,
-        {**tables, "owners": records["owner"].rename({"service_class": "class"}).sort("source", "source_id")},
+        {**tables, **{RECORDS[name].table: _as_told(name, records[name]) for name in KEPT}},
         meta,
     )
     return version
@@ -71,8 +74,17 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
 def _snapshot(ledger: Ledger) -> tuple[str, dict[str, pl.DataFrame], pl.DataFrame]:
     """Digest, records and coverage of one moment: while the ledger is open here, no flush can come between the reads."""
     with ledger.opened():
-        records = {name: ledger.read(RECORDS[name].table, _columns(name)) for name in (*STITCHED, "owner")}
+        records = {name: ledger.read(RECORDS[name].table, _columns(name)) for name in dict.fromkeys((*STITCHED, *KEPT))}
         return ledger.digest(), records, ledger.coverage()
+
+
+def _as_told(record: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """The record's rows by the names that loaders know, in an order of their own; of people only whether somebody is named."""
+    if record == "verdict":
+        frame = frame.with_columns(overridden=pl.col("overridden_by").is_not_null())
+    frame = frame.drop(PEOPLE, strict=False)
+    aliases = {name: field.alias for name, field in RECORDS[record].model_fields.items() if field.alias and name in frame.columns}
+    return frame.rename(aliases).sort("source", "source_id")
 
 
 def _columns(record: str) -> list[str]:

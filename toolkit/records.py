@@ -9,14 +9,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 __all__ = [
     "RECORDS",
+    "ActionItem",
+    "Artifact",
     "Deployment",
     "FlagChange",
+    "Gate",
     "Incident",
     "IncidentEvent",
     "Owner",
     "Record",
+    "Review",
     "Rollback",
     "Sample",
+    "Verdict",
 ]
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -233,6 +238,89 @@ class Owner(Record):
     valid_to: Time | None = Field(None, description="Until when; empty: still.")
 
 
+class Artifact(Record):
+    """One build of a service: what a version's bytes are, and what was done to them before they ran."""
+
+    table = "artifacts"
+    times = ("built_at", "signed_at")
+
+    service: Name = Field(description="The service it is a build of.")
+    version: Name | None = Field(None, description="Version as people write it.")
+    artifact_digest: Name | None = Field(None, alias="digest", description="Digest of the build.")
+    vcs_revision: Name | None = Field(None, alias="revision", description="Commit it was built from.")
+    built_at: Time | None = Field(None, description="When it was built.")
+    signed_at: Time | None = Field(None, description="When it was signed.")
+
+
+class Gate(Record):
+    """One run of a check that an artifact must pass before it may run."""
+
+    table = "gates"
+    times = ("started_at", "finished_at")
+
+    service: Name = Field(description="The service.")
+    environment: Name | None = Field(None, description="Where it ran, if it ran against an environment.")
+    version: Name | None = Field(None, description="Version of the artifact that was checked.")
+    artifact_digest: Name | None = Field(None, alias="digest", description="Digest of the artifact that was checked.")
+    vcs_revision: Name | None = Field(None, alias="revision", description="Commit that was checked.")
+    kind: Literal["unit", "integration", "end_to_end", "contract", "resilience", "chaos", "rollback", "acceptance"] = Field(
+        description="What was checked; rollback: that going back works."
+    )
+    status: Literal["passed", "failed", "skipped", "cancelled", "in_progress"] = Field(description="How it ended.")
+    started_at: Time | None = Field(None, description="When it began.")
+    finished_at: Time | None = Field(None, description="When it ended.")
+
+
+class Verdict(Record):
+    """What a canary judge or a gate said about a deployment."""
+
+    table = "verdicts"
+    times = ("at",)
+
+    deployment: Name | None = Field(None, description="The deployment it judges.")
+    service: Name = Field(description="The service.")
+    environment: Name = Field("production", description="Where.")
+    tool: Name | None = Field(None, description="Who judged: the controller or the gate.")
+    criterion: Name | None = Field(None, description="The criterion that decided it.")
+    decision: Literal["proceed", "pause", "revert", "inconclusive", "error"] = Field(description="What it asked for.")
+    score: Value | None = Field(None, description="Score, in the tool's own scale.")
+    checks: Number | None = Field(None, description="Evaluations it rests on.")
+    at: Time = Field(description="When.")
+    overridden_by: Name | None = Field(None, description="Pseudonym of who decided otherwise.")
+
+
+class Review(Record):
+    """A retrospective of an incident, as it was written down."""
+
+    table = "reviews"
+    times = ("held_at", "published_at")
+
+    incident: Name = Field(description="The incident it looks back on.")
+    url: Name | None = Field(None, description="Where it can be read.")
+    state: Literal["planned", "draft", "held", "published"] | None = Field(None, description="How far it is.")
+    held_at: Time | None = Field(None, description="When people met.")
+    published_at: Time | None = Field(None, description="When it was published.")
+    root_causes: Names | None = Field(None, description="Root-cause tags.")
+
+
+class ActionItem(Record):
+    """What a retrospective asked for."""
+
+    table = "action_items"
+    times = ("created_at", "closed_at")
+
+    incident: Name | None = Field(None, description="The incident it follows from.")
+    review: Name | None = Field(None, description="The review that asked for it.")
+    title: Text | None = Field(None, description="Untrusted text.")
+    kind: Literal["prevent", "detect", "mitigate", "process", "automation", "test", "runbook", "monitoring"] | None = Field(
+        None, description="What it is to change, or by what means."
+    )
+    owner: Name | None = Field(None, description="Pseudonym of who does it.")
+    created_at: Time | None = Field(None, alias="created", description="When it was asked for.")
+    due_at: Time | None = Field(None, alias="due", description="When it is due.")
+    closed_at: Time | None = Field(None, alias="closed", description="When it was done.")
+
+
 class Sample(BaseModel):
     """One point of a series: a table of its own shape, keyed by (service, series, variant, deployment, at)."""
 
@@ -258,5 +346,10 @@ RECORDS: dict[str, type[Any]] = {
     "incident_event": IncidentEvent,
     "flag_change": FlagChange,
     "owner": Owner,
+    "artifact": Artifact,
+    "gate": Gate,
+    "verdict": Verdict,
+    "review": Review,
+    "action_item": ActionItem,
     "sample": Sample,
 }

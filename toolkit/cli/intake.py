@@ -49,9 +49,7 @@ def sync(
 def load(
     path: Annotated[Path, Parameter(help="CSV, Parquet or JSONL.")],
     *,
-    record: Annotated[
-        str, Parameter(name="--as", help="What its rows are: deployment, rollback, incident, incident_event, flag_change, owner, sample.")
-    ],
+    record: Annotated[str, Parameter(name="--as", help="What its rows are: deployment, rollback, incident, …; data/README.md lists them.")],
     mapping: Annotated[Path | None, Parameter(name="--map", help="TOML: which column is which field.")] = None,
     revised: Annotated[str | None, Parameter(help="When the source last changed these rows, where they do not say.")] = None,
     source: Annotated[str | None, Parameter(help="Name of the source.")] = None,

@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from toolkit import records
 from toolkit.store.connect import literal, quoted
-from toolkit.store.people import PEOPLE
+from toolkit.store.people import PEOPLE, WHETHER
 
 __all__ = ["Column", "columns_of", "content_hash", "key_of", "stored", "times_of", "trimmed"]
 
@@ -146,9 +146,12 @@ def content_hash(record: type[BaseModel]) -> str:
     """
     parts = [literal(f"{record.table} "), "length(source) || ':' || source"]  # type: ignore[attr-defined]
     for column in columns_of(record):
+        name = quoted(column.name)
+        if column.name in WHETHER:
+            parts.append(f"CASE WHEN {name} IS NOT NULL THEN {literal(column.name)} END")
+            continue
         if column.name in (*PEOPLE, "revised_at"):
             continue
-        name = quoted(column.name)
         match column.kind:
             case "time":
                 said = f"epoch_us({name})"

@@ -11,10 +11,12 @@ from typing import Literal
 
 from toolkit.store.connect import literal
 
-__all__ = ["PEOPLE", "PUBLISHED_KEY", "People", "key_at"]
+__all__ = ["PEOPLE", "PUBLISHED_KEY", "WHETHER", "People", "key_at"]
 
 # Fields that hold a person. No digest looks at them.
-PEOPLE = ("actor", "declared_by")
+PEOPLE = ("actor", "declared_by", "overridden_by", "owner")
+# … but of these it matters that somebody is named: a verdict that a person overrode is another verdict.
+WHETHER = ("overridden_by",)
 # The sample is the same on every machine, so its key is no secret.
 PUBLISHED_KEY = b"knowngood sample: this key is published"
 _PSEUDONYM = r"person-[0-9a-f]{16}"

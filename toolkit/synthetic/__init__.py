@@ -80,6 +80,7 @@ def synthesize(
         "incident_event": frame("incident_event", incident_events(world), source=SOURCE),
         "flag_change": frame("flag_change", recording.flag_changes(world), source=SOURCE),
         "owner": frame("owner", recording.owners(world), source=SOURCE),
+        **{record: frame(record, [], source=SOURCE) for record in ("artifact", "gate", "verdict", "review", "action_item")},
         "sample": samples,
     }
     return History(records, truth_of(world), (start, end))

@@ -32,11 +32,13 @@ def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def write(history: History, folder: str | Path) -> list[Path]:
-    """One file a record, without `source`: the loader names it. Equal histories give equal bytes. Returns the paths."""
+    """One file a record that has rows, without `source`: the loader names it. Equal histories give equal bytes. Returns the paths."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for record, table in history.records.items():
+        if table.is_empty():
+            continue
         path, rows = folder / file_name(record), table.drop("source")
         if path.suffix == ".parquet":
             rows.write_parquet(path, compression="zstd", compression_level=9)
