@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,29 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Path of Debian's Chromium; without one the test is skipped, or fails where KNOWNGOOD_NO_SKIPS names chromium."""
-    path = Path("/usr/bin/chromium")
-    if path.exists():
-        return str(path)
-    reason = "no Chromium: apt-get install chromium"
-    if "chromium" in os.environ.get("KNOWNGOOD_NO_SKIPS", "").split(","):
+    """Path of Debian's Chromium."""
+    return _part("chromium", "chromium")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Path of Prometheus' own tool."""
+    return _part("promtool", "prometheus")
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> str:
+    """Path of a real Prometheus server."""
+    return _part("prometheus", "prometheus")
+
+
+def _part(program: str, package: str) -> str:
+    """Where a Debian package's program is; without one the test is skipped, or fails where KNOWNGOOD_NO_SKIPS names the package."""
+    path = shutil.which(program, path=f"/usr/bin{os.pathsep}{os.environ.get('PATH', '')}")
+    if path is not None:
+        return path
+    reason = f"no {program}: apt-get install {package}"
+    if package in os.environ.get("KNOWNGOOD_NO_SKIPS", "").split(","):
         pytest.fail(reason)
     pytest.skip(reason)
 
