@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from toolkit.errors import DataError, UsageError
 from toolkit.store import warehouse
+from toolkit.store.journal import Journal
 from toolkit.store.ledger import Ledger
 from toolkit.store.people import PUBLISHED_KEY, key_at
 
@@ -146,6 +147,11 @@ class Workspace:
     def ledger(self) -> Ledger:
         """What sources said."""
         return Ledger(self.state / "ledger.duckdb", people=self.settings.privacy.people)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What people decided."""
+        return Journal(self.state / "journal.sqlite")
 
     @property
     def warehouse(self) -> Path:
