@@ -120,6 +120,12 @@ def test_owners_and_samples_load_by_their_own_names(workspace: Workspace, tmp_pa
     assert counts(load(workspace, tmp_path / "s.csv", "sample")) == (0, 0, 2, 0)
 
 
+def test_what_is_due_may_lie_ahead_but_not_beyond_the_century(workspace: Workspace, tmp_path: Path) -> None:
+    due = "id,title,due\n1,Alert,2031-03-01T00:00:00Z\n2,Test,2131-03-01T00:00:00Z\n"
+    report = load(workspace, write(tmp_path / "items.csv", due), "action_item")
+    assert (report.new, report.quarantined) == (1, 1)
+
+
 def test_loading_a_file_twice_changes_nothing(workspace: Workspace, tmp_path: Path) -> None:
     path = write(tmp_path / "d.csv", DEPLOYMENTS)
     load(workspace, path, "deployment")

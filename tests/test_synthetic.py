@@ -137,7 +137,8 @@ def test_ids_are_unique_and_nothing_happens_after_the_end(sample: History) -> No
         if "source_id" in table.columns:
             assert table["source_id"].is_unique().all()
         for name, dtype in table.schema.items():
-            if isinstance(dtype, pl.Datetime) and table[name].drop_nulls().len():
+            # When something is due lies ahead: nothing has happened yet.
+            if isinstance(dtype, pl.Datetime) and name != "due" and table[name].drop_nulls().len():
                 assert table[name].max() <= SAMPLE["end"]
     key = ["service", "series", "variant", "deployment", "at"]
     assert sample.records["sample"].select(key).is_duplicated().sum() == 0
@@ -310,6 +311,28 @@ def test_it_holds_one_of_everything(sample: History) -> None:
     assert hotfixes["place"].max() >= 2
     assert {"in_progress", "succeeded", "failed", "cancelled", "superseded"} <= set(sample.records["deployment"]["status"])
     assert set(sample.records["owner"]["class"]) == {"critical", "standard", "internal"}
+
+
+def test_practices_go_well_and_badly(sample: History) -> None:
+    artifacts, gates, verdicts, reviews, items = (sample.records[name] for name in ("artifact", "gate", "verdict", "review", "action_item"))
+    assert 0.85 < artifacts["signed_at"].is_not_null().mean() < 0.97
+    assert artifacts.group_by("service", "version").agg(pl.col("digest").n_unique()).filter(pl.col("digest") > 1).height >= 10
+    assert set(gates["kind"]) == {"unit", "integration", "end_to_end", "contract", "resilience", "chaos", "rollback", "acceptance"}
+    assert {"passed", "failed", "skipped", "cancelled"} <= set(gates["status"])
+    assert set(verdicts["decision"]) == {"proceed", "pause", "revert", "inconclusive", "error"}
+    assert verdicts["overridden_by"].drop_nulls().len() >= 5
+    assert verdicts["deployment"].is_null().any()
+    assert {"published", "held", "draft"} == set(reviews["state"])
+    assert items["closed"].is_null().any()
+    assert (items["closed"] > items["due"]).any()
+    assert items["incident"].is_null().any()
+
+
+def test_a_share_of_releases_was_built_again_between_staging_and_production(sample: History) -> None:
+    deployments = sample.records["deployment"].drop_nulls("artifact_digest")
+    staged = deployments.filter(pl.col("environment") == "staging").select("service", "version", staged="artifact_digest")
+    pairs = deployments.filter(pl.col("environment") == "production").join(staged, on=["service", "version"])
+    assert 0 < (pairs["staged"] != pairs["artifact_digest"]).mean() < 0.1
 
 
 # Stitched, the records tell most of the truth, and never all of it

@@ -29,16 +29,31 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)
 
 
-def _valid_time(value: datetime, info: ValidationInfo) -> datetime:
+# A date that is promised lies ahead, but not beyond anybody's plans.
+LATEST_PROMISE = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def _in_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError(f"{value} has no time zone: write it as {value.isoformat()}Z, or name the zone in the mapping (zone = …)")
     try:
-        value = value.astimezone(UTC)
+        return value.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{value} lies outside the calendar: check the time format") from None
+
+
+def _valid_time(value: datetime, info: ValidationInfo) -> datetime:
+    value = _in_utc(value)
     now = (info.context or {}).get("now") or datetime.now(UTC)
     if not EARLIEST <= value <= now + AHEAD:
         raise ValueError(f"{value:%Y-%m-%d} is not between 2000-01-01 and tomorrow: check the unit and the time format")
+    return value
+
+
+def _promised_time(value: datetime) -> datetime:
+    value = _in_utc(value)
+    if not EARLIEST <= value <= LATEST_PROMISE:
+        raise ValueError(f"{value:%Y-%m-%d} is not between 2000 and 2100: check the unit and the time format")
     return value
 
 
@@ -55,6 +70,7 @@ def _finite(value: float) -> float:
 
 
 Time = Annotated[datetime, AfterValidator(_valid_time)]
+Promised = Annotated[datetime, AfterValidator(_promised_time)]
 Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_name)]
 Text = Annotated[str, Field(max_length=10_000)]
 Names = Annotated[list[Name], Field(max_length=200)]
@@ -234,8 +250,8 @@ class Owner(Record):
     team: Name | None = Field(None, description="Its team.")
     service_class: Name | None = Field(None, alias="class", description="Its class: what rules and criteria hold for it.")
     rota: Name | None = Field(None, description="On-call rota.")
-    valid_from: Time | None = Field(None, description="From when; empty: always.")
-    valid_to: Time | None = Field(None, description="Until when; empty: still.")
+    valid_from: Promised | None = Field(None, description="From when; empty: always.")
+    valid_to: Promised | None = Field(None, description="Until when; empty: still.")
 
 
 class Artifact(Record):
@@ -317,7 +333,7 @@ class ActionItem(Record):
     )
     owner: Name | None = Field(None, description="Pseudonym of who does it.")
     created_at: Time | None = Field(None, alias="created", description="When it was asked for.")
-    due_at: Time | None = Field(None, alias="due", description="When it is due.")
+    due_at: Promised | None = Field(None, alias="due", description="When it is due.")
     closed_at: Time | None = Field(None, alias="closed", description="When it was done.")
 
 

@@ -57,6 +57,8 @@ class Column:
     longest: int | None
     shortest: int
     alias: str | None
+    # A time that may lie ahead.
+    promised: bool = False
 
     @property
     def type(self) -> str:
@@ -92,7 +94,10 @@ class Column:
         """SQL that is true where a value that is not null satisfies the field. Needs the variable `now` for times."""
         match self.kind:
             case "time":
-                latest = f"getvariable('now')::TIMESTAMPTZ + INTERVAL '{int(records.AHEAD.total_seconds())} seconds'"
+                if self.promised:
+                    latest = f"TIMESTAMPTZ '{records.LATEST_PROMISE.isoformat()}'"
+                else:
+                    latest = f"getvariable('now')::TIMESTAMPTZ + INTERVAL '{int(records.AHEAD.total_seconds())} seconds'"
                 return f"{value} BETWEEN TIMESTAMPTZ '{records.EARLIEST.isoformat()}' AND {latest}"
             case "enum":
                 return f"{value} IN ({', '.join(map(literal, self.choices))})"
@@ -180,7 +185,7 @@ def _columns(record: type[BaseModel]) -> tuple[Column, ...]:
 def _column(name: str, field: FieldInfo) -> Column:
     kind, rules = _unwrapped(field.annotation, list(field.metadata))
     bounds: dict[str, Any] = {}
-    named = False
+    named = promised = False
     for rule in rules:
         match rule:
             case annotated_types.MinLen():
@@ -195,6 +200,8 @@ def _column(name: str, field: FieldInfo) -> Column:
                 bounds["high"] = rule.le
             case AfterValidator(func=records._name):
                 named = True
+            case AfterValidator(func=records._promised_time):
+                promised = True
             case AfterValidator(func=records._valid_time) | AfterValidator(func=records._finite):
                 pass
             case _:
@@ -213,6 +220,7 @@ def _column(name: str, field: FieldInfo) -> Column:
         longest=bounds.get("longest"),
         shortest=bounds.get("shortest", 0),
         alias=field.alias,
+        promised=promised,
     )
 
 

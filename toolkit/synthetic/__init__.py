@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TypedDict
 
 import polars as pl
 
-from toolkit.synthetic import recording
+from toolkit.synthetic import practices, recording
+from toolkit.synthetic.aftermath import retrospectives
 from toolkit.synthetic.bulk import big
 from toolkit.synthetic.files import file_name, write
 from toolkit.synthetic.frames import frame
+from toolkit.synthetic.judged import judgements
 from toolkit.synthetic.rhythm import months_before
+from toolkit.synthetic.supply import supply_of
 from toolkit.synthetic.telemetry import telemetry
 from toolkit.synthetic.timeline import incident_events
 from toolkit.synthetic.truth import truth_of
@@ -73,14 +77,20 @@ def synthesize(
     world = simulate(seed=seed, services=services, start=start, end=end, weekly=deployments_per_service_week)
     # First, as it settles when the criterion in force was met.
     samples = telemetry(world, telemetry_share)
+    supply, judged, looked_back = supply_of(world), list(judgements(world)), list(retrospectives(world))
+    deployments = chain(recording.deployments(world), practices.rehearsed(supply, world))
     records = {
-        "deployment": frame("deployment", recording.deployments(world), source=SOURCE),
+        "deployment": frame("deployment", deployments, source=SOURCE),
         "rollback": frame("rollback", recording.rollbacks(world), source=SOURCE),
         "incident": frame("incident", recording.incidents(world), source=SOURCE),
         "incident_event": frame("incident_event", incident_events(world), source=SOURCE),
         "flag_change": frame("flag_change", recording.flag_changes(world), source=SOURCE),
         "owner": frame("owner", recording.owners(world), source=SOURCE),
-        **{record: frame(record, [], source=SOURCE) for record in ("artifact", "gate", "verdict", "review", "action_item")},
+        "artifact": frame("artifact", practices.artifacts(supply, world), source=SOURCE),
+        "gate": frame("gate", practices.gates(supply, world), source=SOURCE),
+        "verdict": frame("verdict", practices.verdicts(judged, world), source=SOURCE),
+        "review": frame("review", practices.reviews(looked_back, world), source=SOURCE),
+        "action_item": frame("action_item", practices.action_items(looked_back, world), source=SOURCE),
         "sample": samples,
     }
     return History(records, truth_of(world), (start, end))

@@ -37,6 +37,9 @@ The truth has four tables: `failures` (the deployments that were bad, and how th
 `make sample` also writes this page. The columns below are those of `toolkit/records.py`; a file with these column names loads without a
 mapping: `knowngood load deployments.csv --as deployment`. Times are ISO 8601 with a zone, lists are JSON, an empty cell is not known.
 
+Some practices around releases are there as well: builds in a registry (a few versions with two digests), gates from 2025-07 on, what canary
+judges said, reviews and what they asked for.
+
 The telemetry is one series, `errors`: failed and all requests a minute, of the new version (`canary`) and the old one (`baseline`), from
 fifteen minutes before a deployment to two hours after it, or until it was taken back.
 """
