@@ -63,10 +63,12 @@ def publish(folder: Path, n: int) -> dict[str, Any]:
 
 def metrics(folder: Path, n: int) -> dict[str, Any]:
     from toolkit.metrics import measure
+    from toolkit.metrics.metric import METRICS
     from toolkit.workspace import Workspace
 
-    workspace = Workspace(folder / "workspace")
-    return {"rows": sum(len(measure(workspace, group=group)) for group in GROUPS)}
+    # All four groups in one question, as `knowngood metrics` asks: what they share of a fact is read once.
+    names = [metric.name for metric in METRICS.values() if metric.headline and metric.group in GROUPS]
+    return {"rows": len(measure(Workspace(folder / "workspace"), *names))}
 
 
 STAGES: dict[str, Callable[[Path, int], dict[str, Any]]] = {

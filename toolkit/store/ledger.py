@@ -17,7 +17,7 @@ import polars as pl
 from toolkit.errors import Busy, UsageError
 from toolkit.records import RECORDS
 from toolkit.store.books import Counts, Load, add_to_run, free_from_quarantine, write_coverage, write_cursor, write_quarantine, write_raw
-from toolkit.store.connect import connect, literal, quoted, select_list
+from toolkit.store.connect import literal, opened, quoted, select_list
 from toolkit.store.flush import write_losers, write_rows, wrote
 from toolkit.store.lock import hold
 from toolkit.store.migrations import is_current, migrate
@@ -220,7 +220,7 @@ class Ledger:
     @contextmanager
     def _connected(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         with ExitStack() as stack:
-            yield self._patiently(lambda: stack.enter_context(connect(self.path, read_only=read_only)))
+            yield self._patiently(lambda: stack.enter_context(opened(self.path, read_only=read_only)))
 
     def _patiently(self, opening: Any) -> Any:
         """Our lock keeps our own processes apart; a DuckDB shell that has the file open shows only here."""

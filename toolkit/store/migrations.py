@@ -89,8 +89,8 @@ def migrate(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _number(con: duckdb.DuckDBPyConnection) -> int:
-    known = con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_number'").fetchall()
-    if known == [(0,)]:
+    known = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_number' AND database_name = current_database()"
+    if con.execute(known).fetchall() == [(0,)]:
         return 0
     return int(con.execute("SELECT coalesce(max(number), 0) FROM schema_number").fetchall()[0][0])
 
@@ -98,7 +98,8 @@ def _number(con: duckdb.DuckDBPyConnection) -> int:
 def _missing(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     """Columns that the records have and the file lacks, by table; a table that is missing lacks them all."""
     there: dict[str, set[str]] = {}
-    for table, column in con.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal").fetchall():
+    here = "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND database_name = current_database()"
+    for table, column in con.execute(here).fetchall():
         there.setdefault(table, set()).add(column)
     missing: dict[str, dict[str, str]] = {}
     for record in RECORDS.values():

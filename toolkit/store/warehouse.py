@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from toolkit.errors import DataError
-from toolkit.store.connect import connect, literal, quoted, select_list
+from toolkit.store.connect import connect, literal, opened, quoted, select_list
 from toolkit.store.lock import hold
 
 __all__ = ["current", "meta", "read", "tables", "write"]
@@ -88,7 +88,7 @@ def meta(path: Path) -> dict[str, Any]:
 def _opened(path: Path) -> Any:
     if not path.exists():
         raise DataError(f"{path.name} is gone: a newer warehouse has been published. Open the current one.")
-    return connect(path, read_only=True)
+    return opened(path, read_only=True)
 
 
 def _fill(path: Path, frames: dict[str, pl.DataFrame], about: dict[str, Any]) -> None:
