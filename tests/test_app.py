@@ -165,7 +165,7 @@ def test_a_warehouse_that_cannot_be_read_does_not_take_the_page_down(demo: Path,
 
 def test_a_scope_with_nothing_in_it_names_the_filters_to_widen(thin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = shown(thin, monkeypatch, window="52w", services="catalog", severity="sev3")
-    assert app.info[0].value == r"Widen the services\: catalog, or the severities\: sev3."
+    assert app.info[0].value == "Widen the services: catalog, or the severities: sev3."
     assert not app.metric
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import UsageError
+from toolkit.untrusted import visible
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,20 +20,6 @@ __all__ = ["neutralised", "print_json", "print_table", "records", "talk", "visib
 
 # A spreadsheet takes a cell that begins like this for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-# Control, format (bidi among them), surrogate, private, line and paragraph separators.
-_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-
-
-def visible(text: str) -> str:
-    """Text with what would steer a terminal or reorder a line written out: \\x1b, \\u202e."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_written_out(sign) if unicodedata.category(sign) in _HIDDEN else sign for sign in text)
-
-
-def _written_out(sign: str) -> str:
-    code = ord(sign)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def neutralised(text: str) -> str:

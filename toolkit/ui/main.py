@@ -8,7 +8,7 @@ import streamlit as st
 
 from toolkit.errors import UsageError
 from toolkit.ui import data
-from toolkit.ui.sentences import plain
+from toolkit.untrusted import plain
 
 __all__ = ["main"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import polars as pl
@@ -10,11 +9,10 @@ import polars as pl
 from toolkit.charts import phase_shares
 from toolkit.charts.trend import FEW
 
-__all__ = ["change", "headline", "interval", "minutes", "plain", "quantity", "rows_behind", "share"]
+__all__ = ["change", "headline", "interval", "minutes", "quantity", "rows_behind", "share"]
 
 DOING = {"detect": "Noticing", "decide": "Deciding", "act": "Acting"}
 LONG_SILENCE = 10
-MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+\-.!|~$:@/]")
 OUTLIER = 0.1
 
 
@@ -78,11 +76,6 @@ def change(now: dict[str, Any], before: dict[str, Any]) -> str | None:
         return "0"
     # A plain hyphen: Streamlit reads the direction of the arrow off it.
     return ("-" if difference < 0 else "+") + size
-
-
-def plain(text: str) -> str:
-    """Text of a source for a place that reads Markdown: shown as it is, so that a name can neither link, style nor fetch a picture."""
-    return MARKUP.sub(r"\\\g<0>", text)
 
 
 def headline(incidents: pl.DataFrame) -> str:

@@ -10,8 +10,8 @@ from toolkit.metrics import METRICS
 from toolkit.ui import data, parts
 from toolkit.ui.pictures import Overview, overview_of
 from toolkit.ui.scope import Scope, View, emptied_by, rows_in
-from toolkit.ui.sentences import plain
 from toolkit.ui.state import choose_service, scope_bar
+from toolkit.untrusted import plain
 
 CARDS = {
     "time_to_detect": "Detect",
