@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EVENTS", "OKABE_ITO", "PHASES", "contrast"]
+__all__ = ["EVENTS", "OKABE_ITO", "PHASES", "PROVENANCE", "contrast"]
 
 # Okabe and Ito 2008: seven colours that people with any common colour blindness tell apart.
 OKABE_ITO = {
@@ -24,6 +24,13 @@ EVENTS = {
     "hotfix": ("▲", "triangle-up", OKABE_ITO["green"]),
     "rollback": ("▼", "triangle-down", OKABE_ITO["vermilion"]),
     "incident": ("◆", "diamond", OKABE_ITO["purple"]),
+}
+
+# What a time or a kind rests on: sign for text, shape, colour. What was derived is hollow as well.
+PROVENANCE = {
+    "declared": ("●", "circle", OKABE_ITO["blue"]),
+    "derived": ("◇", "diamond", OKABE_ITO["purple"]),
+    "overridden": ("■", "square", OKABE_ITO["vermilion"]),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import altair as alt
 
@@ -18,6 +18,12 @@ def moment(at: datetime) -> alt.DateTime:
 
 
 def time_axis(column: str, start: datetime, end: datetime, *, labels: bool = True) -> alt.X:
-    """The x channel from `start` to `end` (both in UTC), whatever the data's own ends."""
-    axis = alt.Axis(title="UTC" if labels else None, labels=labels, format="%-d %b %y", labelOverlap="greedy", grid=True, tickCount=8)
+    """The x channel from `start` to `end` (both in UTC), whatever the data's own ends; labels by the minute, the hour or the day."""
+    axis = alt.Axis(
+        title="UTC" if labels else None, labels=labels, format=_format(end - start), labelOverlap="greedy", grid=True, tickCount=8
+    )
     return alt.X(f"{column}:T", scale=alt.Scale(type="utc", domain=[moment(start), moment(end)], nice=False, clamp=False), axis=axis)
+
+
+def _format(span: timedelta) -> str:
+    return "%-d %b %y" if span > timedelta(days=10) else "%-d %b %H:%M" if span > timedelta(hours=18) else "%H:%M"
