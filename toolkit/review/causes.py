@@ -52,7 +52,7 @@ def candidates_of(facts: Any, incident: Mapping[str, Any]) -> pl.DataFrame:
         .select(
             "id", "source", "source_id", "service", "environment", "version", "kind", "status", "deployed_at",
             candidate=near.fill_null(value=False),
-            distance=pl.when(pl.col("started_at") <= moment).then(
+            distance=pl.when(begun <= moment).then(
                 pl.when(~pl.col("ended")).then(zero).otherwise(pl.max_horizontal(moment - pl.col("deployed_at"), zero))
             ),
             counted=pl.col("id") == (incident["cause_deployment"] or ""),
@@ -63,7 +63,7 @@ def candidates_of(facts: Any, incident: Mapping[str, Any]) -> pl.DataFrame:
     latest = pl.col("candidate") & (pl.col("deployed_at") == pl.col("deployed_at").filter("candidate").max().over("service", "environment"))
     return (
         rows.with_columns(why=_why(incident, latest.fill_null(value=False)))
-        .sort(~pl.col("counted"), pl.col("distance"), pl.col("id"), nulls_last=True)
+        .sort(~pl.col("counted"), "distance", -pl.col("deployed_at").to_physical(), "id", nulls_last=True)
         .select(COLUMNS)
     )
 

@@ -22,6 +22,7 @@ __all__ = [
     "Note",
     "Override",
     "Proposal",
+    "Reopening",
     "SignOff",
     "TestUsed",
     "Waiver",
@@ -154,12 +155,21 @@ class ActionItem(Body):
 
 
 class SignOff(Body):
-    """Somebody stands by what was shown to them. `digest`: of that; `head`: the journal's last hash when it was shown."""
+    """Somebody stands by what was shown to them. `digest`: of that; `content`: what it was, field by field, so that a later change can
+    be named; `head`: the journal's last hash when it was shown."""
 
     digest: Digest
+    content: dict[str, Any] = {}
     head: Digest | None = None
     role: Name | None = None
     statement: Text | None = None
+
+
+class Reopening(Body):
+    """What was signed off may be changed again. `sign_off`: the entry that closed it."""
+
+    sign_off: Name
+    refers = {"sign_off": ("sign_off",)}
 
 
 class Proposal(Body):
@@ -195,6 +205,7 @@ KINDS: dict[str, type[Body]] = {
     "note": Note,
     "action_item": ActionItem,
     "sign_off": SignOff,
+    "reopening": Reopening,
     "proposal": Proposal,
     "approval": Approval,
     "test_used": TestUsed,
