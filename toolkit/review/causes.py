@@ -24,14 +24,14 @@ BECAUSE = {
 LEVELS = {"certain": 0, "likely": 1, "possible": 2}
 COLUMNS = [
     "id", "source", "source_id", "service", "environment", "version", "kind", "status", "deployed_at", "distance", "level", "evidence",
-    "counted", "why",
+    "candidate", "counted", "why",
 ]  # fmt: skip
 
 
 def candidates_of(facts: Any, incident: Mapping[str, Any]) -> pl.DataFrame:
     """The candidates, the cause first and then the nearest: id, source, source_id, service, environment, version, kind, status,
     deployed_at, distance (a span; null for what began after the link time), level (of the strongest evidence that this incident
-    gives), evidence (a list, in words), counted, why.
+    gives), evidence (a list, in words), candidate, counted, why.
 
     Candidates are those of the stitching: of the incident's services and environment, begun by its link time and within a day after
     they ended; no redeploy, no drill, none that carries an attempt of this very incident. What was declared, undone or named by a
@@ -52,6 +52,7 @@ def candidates_of(facts: Any, incident: Mapping[str, Any]) -> pl.DataFrame:
         .select(
             "id", "source", "source_id", "service", "environment", "version", "kind", "status", "deployed_at",
             candidate=near.fill_null(value=False),
+            carrying=carrying,
             distance=pl.when(begun <= moment).then(
                 pl.when(~pl.col("ended")).then(zero).otherwise(pl.max_horizontal(moment - pl.col("deployed_at"), zero))
             ),
@@ -98,6 +99,8 @@ def _why(incident: Mapping[str, Any], latest: pl.Expr) -> pl.Expr:
             .then(pl.lit(f"does not count: for {incident['cause_deployment']}, {counted}"))
             .when("candidate")
             .then(pl.lit("does not count: a later deployment came between"))
+            .when("carrying")
+            .then(pl.lit("does not count: it was an attempt to end this incident"))
             .otherwise(pl.lit("does not count: too far from the beginning"))
         )
     return pl.when("counted").then(pl.lit(f"counts: {counted}")).otherwise(passed)
