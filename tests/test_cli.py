@@ -209,6 +209,29 @@ def test_explain_shows_the_sum_and_the_reasons(said: Said, folder: Path) -> None
     assert [row["id"] for row in found["counted"]] == ["d1", "d2"]
 
 
+def test_another_tools_definition_is_named_in_the_row(said: Said, folder: Path) -> None:
+    assert said("metrics", "change_failure_rate", "--definition", "devlake", "--json", "--workspace", folder) == 0
+    (row,) = said.json()
+    # i1 after d2, i2 after d3: of four.
+    assert (row["definition"], row["k"], row["n"], row["value"], row["low"]) == ("devlake", 2, 4, 0.5, None)
+
+
+def test_incidents_carry_the_cause_that_another_tool_would_name(said: Said, folder: Path) -> None:
+    said("facts", "incidents", "--definition", "devlake", "--json", "--workspace", folder)
+    assert [row["cause_deployment"] for row in said.json()] == ["d2", "d3"]
+
+
+def test_explain_versus_lists_the_rows_on_which_two_definitions_part(said: Said, folder: Path) -> None:
+    tokens = ("explain", "change_failure_rate", "--versus", "devlake", "--workspace", folder)
+    assert said(*tokens, "--json") == 0
+    told = said.json()
+    assert [number["definition"] for number in told["numbers"]] == ["knowngood", "devlake"]
+    assert ("d3", "left out: rollback", "failed") in [(row["id"], row["knowngood"], row["other"]) for row in told["rows"]]
+    said(*tokens)
+    assert "newest successful deployment that had finished before i2" in said.out
+    assert "rows on which knowngood and devlake differ" in said.err
+
+
 def test_stale_facts_are_read_and_said_to_be_stale(said: Said, tmp_path: Path) -> None:
     said("init", tmp_path)
     (tmp_path / "d.csv").write_text(DEPLOYMENTS)

@@ -448,7 +448,6 @@ def test_a_name_nobody_knows_is_answered_with_those_there_are() -> None:
         {"window": "1w", "start": MONDAY},
         {"start": HORIZON},
         {"group": "speed"},
-        {"definition": "x"},
     ],
 )
 def test_a_scope_that_makes_no_sense_is_refused(scope: dict[str, Any]) -> None:

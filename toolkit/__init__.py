@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from toolkit.metrics import explain, measure
+    from toolkit.definitions import measure
+    from toolkit.metrics import explain
     from toolkit.workspace import Workspace
 
 # `open` stays out of `import *`: it would hide Python's own.
 __all__ = ["explain", "measure"]
 
-HOMES = {"measure": "toolkit.metrics", "explain": "toolkit.metrics"}
+HOMES = {"measure": "toolkit.definitions", "explain": "toolkit.metrics"}
 
 
 def open(path: Path | str | None = None) -> Workspace:  # noqa: A001  # kg.open() is what the notebook says

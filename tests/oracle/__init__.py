@@ -35,6 +35,6 @@ def stitch(
     return {
         "deployments": tables.deployment_rows(known, lines, made, evidence, horizon),
         "rollbacks": tables.rollback_rows(made),
-        "incidents": tables.incident_rows(incidents),
+        "incidents": tables.incident_rows(incidents, known["deployment"]),
         "evidence": tables.evidence_rows(evidence),
     }

@@ -12,7 +12,7 @@ __all__ = ["Difference", "differences", "told"]
 
 Row = dict[str, Any]
 # What has no order, and what may be missing or empty alike.
-LISTS = {"parts", "duplicates", "undoes_all", "attempts"}
+LISTS = {"parts", "duplicates", "undoes_all", "attempts", "names_deployments"}
 # The rule's name is the engine's own; whether it was declared or derived is not.
 RULES = {"kind_source", "started_at_source", "detected_at_source", "decided_at_source", "incident_source", "failed_source"}
 

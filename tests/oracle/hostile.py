@@ -133,7 +133,7 @@ class Hostile:
         row["cause"] = self.maybe("not_a_deployment", "capacity")
         row["severity"] = self.random.choice(["sev1"] * 9 + ["Maintenance"])
         row["title"] = self.maybe("Errors")
-        row["root_cause"] = self.maybe("config", "cache")
+        row["root_cause"] = self.maybe("config", "cache", "c1")
         row["alert"] = self.maybe("burn")
         if self.chance(self.spice / 2):
             row["detected_at"] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 from tests.oracle.artifacts import Artifact
@@ -110,7 +111,7 @@ def rollback_rows(attempts: list[Row]) -> list[Row]:
     return made
 
 
-def incident_rows(incidents: list[Row]) -> list[Row]:
+def incident_rows(incidents: list[Row], deployments: list[Row]) -> list[Row]:
     """The facts about incidents."""
     columns = (
         "id", "source", "source_id", "title", "severity", "status", "services", "environment", "production", "planned",
@@ -122,6 +123,10 @@ def incident_rows(incidents: list[Row]) -> list[Row]:
     made = []
     for incident in incidents:
         fact = {column: incident[column] for column in columns} | {"at": incident["link_time"]}
+        typed = re.search(r"root cause: *([0-9a-z]+)", incident["title"] or "", re.IGNORECASE)
+        commits = {incident["root_cause"], incident["suspected_deployment"], typed and typed[1]} - {None}
+        of_it = [row for row in deployments if row["service"] in incident["services"]]
+        fact["names_deployments"] = [row["id"] for row in of_it if row["vcs_revision"] in commits]
         made.append(fact | {"cause_deployment": name(incident["cause"])})
     return made
 

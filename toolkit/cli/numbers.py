@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from toolkit.cli.options import End, Json, Service, Since, Where, Window, opened, say_if_stale
 from toolkit.cli.output import print_json, print_table, records, talk, write_file
 from toolkit.cli.wording import METRIC_COLUMNS, metric_line
+from toolkit.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from toolkit.workspace import Workspace
 
 __all__ = ["explain", "facts", "metrics"]
+
+Definition = Annotated[
+    Literal[
+        "knowngood",
+        "devlake",
+        "fourkeys",
+        "gitlab",
+        "middleware",
+        "metrik",
+        "datadog-rollback",
+        "sleuth-rollback",
+        "swarmia-rollback",
+    ],
+    Parameter(help="By whose definition; docs/definitions.md has them all."),
+]
 
 # More rows than a person reads in a terminal.
 LISTED = 50
@@ -27,7 +48,7 @@ def metrics(
     to: End = None,
     service: Service = None,
     environment: Annotated[str | None, Parameter(help="Instead of all production environments.")] = None,
-    definition: Annotated[str, Parameter(help="Whose definition of the numbers.")] = "knowngood",
+    definition: Definition = "knowngood",
     as_json: Json = False,
     workspace: Where = None,
 ) -> int:
@@ -36,7 +57,7 @@ def metrics(
     JSON rows: metric, group, kind, by, period, value, low, high, n, k, censored, unit, method, definition, note. The median of a duration
     stands under the metric's name, its 90th percentile under NAME_p90. A value that is null is unknown; the note says why.
     """
-    from toolkit.metrics import measure
+    from toolkit.definitions import measure
 
     place = opened(workspace)
     say_if_stale(place)
@@ -66,16 +87,22 @@ def facts(
     kind: Annotated[Literal["deployments", "rollbacks", "incidents", "hotfixes"], Parameter(help="Which facts.")],
     *,
     service: Service = None,
+    definition: Definition = "knowngood",
     as_json: Json = False,
     to: Annotated[Path | None, Parameter(name="--to", help="Write a .parquet or .csv file instead.")] = None,
     workspace: Where = None,
 ) -> int:
-    """The facts behind the numbers, a row each. Durations are minutes in JSON and CSV; cells of a CSV are never formulas."""
+    """The facts behind the numbers, a row each. Durations are minutes in JSON and CSV; cells of a CSV are never formulas.
+
+    With --definition, incidents carry the deployment that this tool would hold responsible as cause_deployment.
+    """
     import polars as pl
 
+    if definition != "knowngood" and kind != "incidents":
+        raise UsageError(f"--definition says what caused an incident; {kind} are the same by all of them.")
     place = opened(workspace)
     say_if_stale(place)
-    frame = getattr(place.facts, kind)
+    frame = _with_causes(place, definition) if kind == "incidents" else getattr(place.facts, kind)
     if service is not None:
         frame = frame.filter(pl.col("services").list.contains(service) if kind == "incidents" else pl.col("service") == service)
     rows: pl.DataFrame = frame.collect()
@@ -90,6 +117,12 @@ def facts(
         if len(rows) > LISTED:
             talk(f"The last {LISTED} of {len(rows):,}; all of them, with all columns: --json, or --to {kind}.csv")
     return 0
+
+
+def _with_causes(place: Workspace, definition: str) -> pl.LazyFrame:
+    from toolkit.definitions import with_causes
+
+    return with_causes(place, definition).lazy()
 
 
 _SHOWN = {
@@ -108,10 +141,13 @@ def explain(
     to: End = None,
     service: Service = None,
     environment: Annotated[str | None, Parameter(help="Instead of all production environments.")] = None,
+    versus: Annotated[Definition | None, Parameter(help="The rows on which this definition differs from ours, and why.")] = None,
     as_json: Json = False,
     workspace: Where = None,
 ) -> int:
     """Take a number apart: its definition, the sum, the rows that count and why the others do not."""
+    if versus is not None:
+        return _versus(metric, versus, as_json, workspace, window=window, start=since, end=to, service=service, environment=environment)
     from toolkit.metrics import explain as explained
     from toolkit.metrics.explanation import SHOWN
 
@@ -133,6 +169,30 @@ def explain(
     if len(found.counted) > LISTED:
         talk(f"The last {LISTED} of {len(found.counted):,} rows; all of them: --json")
     talk(f"{found.start:%Y-%m-%d %H:%M} to {found.end:%Y-%m-%d %H:%M} UTC; facts {found.digest}")
+    return 0
+
+
+def _versus(metric: str, definition: str, as_json: bool, workspace: Path | None, **scope: Any) -> int:
+    """Both numbers, and the rows on which they part."""
+    from toolkit.definitions import definition_named, measure
+    from toolkit.definitions import versus as rows_apart
+
+    place = opened(workspace)
+    say_if_stale(place)
+    other = definition_named(definition)
+    rows = rows_apart(place, metric, definition, **scope)
+    numbers = [measure(place, metric, definition=name, **scope).row(0, named=True) for name in ("knowngood", definition)]
+    if as_json:
+        print_json({"metric": metric, "versus": definition, "numbers": numbers, "rows": records(rows)})
+        return 0
+    told = [[number["definition"], *(metric_line(number)[name] for name in ("value", "n")), number["method"]] for number in numbers]
+    print_table(["definition", "value", "n", "how"], told, title=metric, right=("value", "n"))
+    print_table(
+        ["at", "id", "service", "version", "knowngood", definition, "why"],
+        rows.tail(LISTED).drop("fact").select("at", "id", "service", "version", "knowngood", "other", "why").rows(),
+    )
+    more = f"The last {LISTED} of " if len(rows) > LISTED else ""
+    talk(f"{more}{len(rows):,} rows on which knowngood and {other.name} differ.")
     return 0
 
 

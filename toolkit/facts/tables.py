@@ -33,7 +33,7 @@ def finished(
     deployed = _deployments(line, deployments, timeless, attempts, incidents, pieces, horizon)
     ids = line["id"]
     rows = _rollbacks(attempts, line, incidents)
-    told = _incidents(incidents, line, coverage_start)
+    told = _incidents(incidents, line, coverage_start).pipe(_with_named, incidents, deployments)
     seen = evidence.join(incidents.select("inc", by_incident="id"), on="inc", how="left").join(
         attempts.select("attempt", by_attempt="id"), on="attempt", how="left"
     )
@@ -197,6 +197,17 @@ def _incidents(incidents: pl.DataFrame, line: pl.DataFrame, coverage_start: date
         .select(_INCIDENT)
         .sort("at", "id", nulls_last=True)
     )
+
+
+def _with_named(told: pl.DataFrame, incidents: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
+    """Adds names_deployments: of its services, those of the commit that somebody typed into the incident."""
+    typed = pl.col("title").str.extract(r"(?i)root cause: *([0-9a-z]+)")
+    said = incidents.select("id", service="services", commit=pl.concat_list("root_cause", "suspected_deployment", typed))
+    said = said.explode("commit").explode("service").drop_nulls().unique()
+    of_one = pl.col("vcs_revision").is_in(said["commit"].unique().implode())
+    shipped = deployments.lazy().filter(of_one).select("service", commit="vcs_revision", names_deployments="id").collect()
+    named = said.join(shipped, on=["service", "commit"]).group_by("id").agg(pl.col("names_deployments").unique().sort())
+    return told.join(named, on="id", how="left", maintain_order="left").with_columns(pl.col("names_deployments").fill_null([]))
 
 
 _INCIDENT = [

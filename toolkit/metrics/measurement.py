@@ -32,7 +32,6 @@ def measure(
     end: datetime | date | str | None = None,
     service: str | None = None,
     environment: str | None = None,
-    definition: str = "knowngood",
 ) -> pl.DataFrame:
     """Measures a workspace.
 
@@ -43,8 +42,6 @@ def measure(
     censored, unit, method, definition, note. Rates lie in [0, 1], durations are minutes, counts are per week. A Duration has two rows:
     its median and, as <name>_p90, its 90th percentile. value null: unknown; the note says why.
     """
-    if definition != "knowngood":
-        raise UsageError(f"No definition named {definition!r} here. There is: knowngood.")
     w = published(w)
     metrics, wanted = chosen(names, group)
     facts = {metric.fact for metric in metrics}
