@@ -8,13 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
 from pydantic import BaseModel
 
-from ingest.catalog import source_named
+from ingest.catalog import source_named, source_names
 from ingest.pages import sync_pages
 from ingest.report import RunReport
 from toolkit.errors import DataError, KnowngoodError, UsageError
@@ -25,7 +26,7 @@ from toolkit.store.lock import hold
 from toolkit.store.mapping import Mapping
 from toolkit.store.staging import stage
 
-__all__ = ["RunReport", "load", "retry", "sync"]
+__all__ = ["RunReport", "load", "load_source", "retry", "sync"]
 
 # Rows a flush: each compares with the whole ledger once, so a flush wants to be large; a killed load repeats at most one.
 FLUSH_ROWS = 250_000
@@ -81,7 +82,7 @@ def retry(site: Site, mapping: Path | None = None) -> list[RunReport]:
     ledger = site.ledger
     reports = []
     with hold(ledger.folder / "sync.lock"):
-        refused = ledger.quarantine().filter(pl.col("raw").str.starts_with("{"))
+        refused = ledger.quarantine().filter(pl.col("raw").str.starts_with("{"), pl.col("record").is_in(list(RECORDS)))
         batch = ["record", "source", "path", "version", "seen_at", "mapping", "revised"]
         for _, rows in refused.group_by(batch, maintain_order=True):
             reports.append(_retry(ledger, rows, how))
@@ -152,9 +153,14 @@ def _sync(site: Site, name: str) -> list[RunReport]:
     kind = str(options.pop("kind", "files" if "path" in options else name))
     try:
         module = source_named(kind)
-        inspect.signature(module.read).bind_partial(**options)
+        # What the engine lends is no option: naming it twice is refused by name.
+        offered = _offered(site, module.read) if kind != "files" else {"root": site.root}
+        inspect.signature(partial(module.read, **offered)).bind_partial(**options)
+        given = [option for option in options if option in offered]
+        if given:
+            raise UsageError(f"[sources.{name}] {given[0]} is no option of {kind}.")
         if kind != "files":
-            return sync_pages(site.ledger, name, module.read, options)
+            return sync_pages(site.ledger, name, module.read, {**options, **offered})
         files = list(module.read(root=site.root, **options))
     except KnowngoodError as error:
         return [RunReport(name, str(options.get("record", "")), None, error=error.message, exit_code=error.exit_code)]
@@ -168,6 +174,23 @@ def _sync(site: Site, name: str) -> list[RunReport]:
         except KnowngoodError as error:
             reports.append(RunReport(name, file.record, str(file.path), error=error.message, exit_code=error.exit_code))
     return reports
+
+
+def _offered(site: Site, read: Any) -> dict[str, Any]:
+    """Of what the engine has, that which a source asks for by name: the folder that paths are relative to, and the ledger."""
+    offers = {"root": site.root, "ledger": site.ledger}
+    return {name: value for name, value in offers.items() if name in inspect.signature(read).parameters}
+
+
+def load_source(site: Site, path: Path | str, kind: str, *, source: str | None = None) -> list[RunReport]:
+    """Read files by a source that reads files of its own kind ("cdevents", …), whether they are known or not."""
+    module = source_named(kind)
+    if "path" not in inspect.signature(module.read).parameters or kind == "files":
+        there = [name for name in source_names() if "path" in inspect.signature(source_named(name).read).parameters and name != "files"]
+        raise UsageError(f"{kind} is read by `knowngood sync`, not from a file. From files are read: {', '.join(there)}.")
+    options = {**_offered(site, module.read), "root": Path.cwd(), "path": str(path), "again": True}
+    with hold(site.ledger.folder / "sync.lock"):
+        return sync_pages(site.ledger, source or kind, module.read, options)
 
 
 def _load(

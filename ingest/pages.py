@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from toolkit.records import RECORDS
 from toolkit.store.books import Counts, Load
 from toolkit.store.ledger import Ledger
 from toolkit.store.mapping import Mapping
+from toolkit.store.problems import Problem
 from toolkit.store.staging import stage
 
 __all__ = ["Page", "sync_pages"]
@@ -38,6 +39,12 @@ class Page:
     raw: list[Any]
     cursor: dict[str, Any]
     covers: tuple[datetime, datetime] | None = None
+    # Keep raw even where no record changed, since later items are understood together with it.
+    log: bool = False
+    # Pieces of files that make no record, called `what` ("event", …), each with its path; and the keys of those that are settled.
+    what: str = ""
+    refused: list[tuple[str, Problem]] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
 
 
 def sync_pages(ledger: Ledger, source: str, read: Any, options: dict[str, Any]) -> list[RunReport]:
@@ -88,15 +95,19 @@ def _flush(ledger: Ledger, run: int, source: str, pages: list[Page], totals: dic
         for record, items in page.records.items():
             gathered.setdefault(record, []).extend(items)
     kinds = [record for record, items in gathered.items() if items]
-    if not kinds:
-        ledger.move_cursor(source, STREAM, pages[-1].cursor)
-        return
     raw = gzip.compress(_lines(item for page in pages for item in page.raw), mtime=0)
     intervals = [page.covers for page in pages if page.covers is not None]
     covers = (min(first for first, _ in intervals), max(last for _, last in intervals)) if intervals else None
     now = datetime.now(UTC)
     mapping = Mapping()
     load = Load(run, "", source, None, hashlib.sha256(raw).hexdigest(), "", now, mapping.model_dump_json(), covers=covers, items=raw)
+    load = replace(load, log=any(page.log and page.raw for page in pages))
+    _settle(ledger, load, pages, totals)
+    if not kinds:
+        if load.log:
+            ledger.keep(load)
+        ledger.move_cursor(source, STREAM, pages[-1].cursor)
+        return
     for record in kinds:
         draft = ledger.folder / "staging.jsonl"
         draft.write_bytes(_lines(gathered[record]))
@@ -119,6 +130,17 @@ def _flush(ledger: Ledger, run: int, source: str, pages: list[Page], totals: dic
                 totals[record] = before + ledger.flush(staged, 0, staged.rows - 1, load=this, final=True)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _settle(ledger: Ledger, load: Load, pages: list[Page], totals: dict[str, Counts]) -> None:
+    """What makes no record goes to quarantine, before the cursor moves."""
+    for what in dict.fromkeys(page.what for page in pages if page.what):
+        refused = [one for page in pages if page.what == what for one in page.refused]
+        settled = [key for page in pages if page.what == what for key in page.settled]
+        if refused or settled:
+            ledger.refuse(replace(load, record=what), refused, settled)
+        if refused:
+            totals[what] = totals.get(what, Counts()) + Counts(read=len(refused), quarantined=len(refused))
 
 
 def _lines(items: Iterable[Any]) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from toolkit.errors import UsageError
 from toolkit.store.mapping import Mapping
 
-__all__ = ["File", "read"]
+__all__ = ["File", "matching", "read"]
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,21 @@ def read(*, root: Path, path: str | list[str], record: str | None = None, map: s
     kind = record or mapping.record
     if kind is None:
         raise UsageError('sources: say what the files hold: record = "deployment", "incident", … beside path, or in the mapping.')
+    yield from (File(file, kind, mapping) for file in matching(root, path))
+
+
+def matching(root: Path, path: str | list[str]) -> list[Path]:
+    """The files of these names or patterns, relative to `root`, pattern by pattern. Raises UsageError where one matches none."""
+    files: list[Path] = []
     for pattern in [path] if isinstance(path, str) else path:
-        found = _matching(root, pattern)
+        found = _found(root, pattern)
         if not found:
             raise UsageError(f"sources: no file matches {pattern!r} in {root}. Check path in knowngood.toml.")
-        for file in found:
-            yield File(file, kind, mapping)
+        files += found
+    return files
 
 
-def _matching(root: Path, pattern: str) -> list[Path]:
+def _found(root: Path, pattern: str) -> list[Path]:
     plain = root / pattern
     if plain.is_file():
         return [plain]

@@ -43,6 +43,7 @@ for command in (
     intake.publish,
     intake.quarantine,
     intake.coverage,
+    intake.events,
     numbers.metrics,
     numbers.facts,
     numbers.explain,

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 import duckdb
+import polars as pl
 from pydantic import BaseModel
 
 from toolkit.store.columns import times_of
 from toolkit.store.connect import quoted
+from toolkit.store.problems import Problem
 
-__all__ = ["Counts", "Load", "add_to_run", "free_from_quarantine", "write_coverage", "write_cursor", "write_quarantine", "write_raw"]
+__all__ = [
+    "Counts",
+    "Load",
+    "add_to_run",
+    "free_from_quarantine",
+    "raw_number",
+    "write_coverage",
+    "write_cursor",
+    "write_quarantine",
+    "write_raw",
+    "write_refused",
+]
 
 
 @dataclass(frozen=True)
@@ -50,11 +64,22 @@ class Load:
     how: str = ""
     covers: tuple[datetime, datetime] | None = None
     items: bytes | None = None
+    # Keep `items` even where no row changed: a later item may be understood only together with them.
+    log: bool = False
     # Where a source goes on, for those that are no files.
     cursor: dict[str, Any] | None = None
     # Ids of the quarantined rows that this load reads again.
     again: tuple[str, ...] | None = None
     before: Counts = field(default_factory=Counts)
+
+
+def raw_number(con: duckdb.DuckDBPyConnection, load: Load) -> tuple[int, bool]:
+    """The number under which the raw of this flush is kept, and whether it is there: pages bring several kinds out of one raw."""
+    if load.items is not None:
+        there = con.execute("SELECT id FROM ledger.raw WHERE run = ? AND sha256 = ?", [load.run, load.sha256]).fetchall()
+        if there:
+            return int(there[0][0]), True
+    return int(con.execute("SELECT coalesce(max(id), 0) + 1 FROM ledger.raw").fetchall()[0][0]), False
 
 
 def write_raw(con: duckdb.DuckDBPyConnection, load: Load, number: int, first: int, last: int) -> None:
@@ -107,6 +132,41 @@ def write_quarantine(con: duckdb.DuckDBPyConnection, load: Load) -> int:
         },
     )
     return int(con.execute("SELECT count(*) FROM refused").fetchall()[0][0])
+
+
+def write_refused(con: duckdb.DuckDBPyConnection, load: Load, refused: Sequence[tuple[str, Problem]], settled: Sequence[str]) -> None:
+    """Pieces of files that make no record, each with its path. Rows whose key is `settled`, or read again here, leave."""
+    keys = [*settled, *(problem.key for _, problem in refused if problem.key is not None)]
+    con.execute(
+        "DELETE FROM quarantine WHERE record = $record AND source = $source AND key IN (SELECT unnest($keys::VARCHAR[]))",
+        {"record": load.record, "source": load.source, "keys": keys},
+    )
+    if not refused:
+        return
+    names = ("place", "field", "rule", "error", "raw", "key")
+    frame = pl.DataFrame(
+        {"path": [path for path, _ in refused], **{name: [getattr(problem, name) for _, problem in refused] for name in names}},
+        schema=dict.fromkeys(("path", *names), pl.String),
+    )
+    con.register("pieces", frame)
+    con.execute(
+        """
+        INSERT INTO quarantine BY NAME
+        WITH numbered AS (SELECT *, row_number() OVER (PARTITION BY raw) AS n FROM pieces)
+        SELECT sha256(concat_ws(chr(31), $record, $source, n, raw)) AS id, $record AS record, $source AS source, path, place, field, rule,
+            error, raw, $version AS version, $run AS run, $stamp AS seen_at, key, $mapping AS mapping
+        FROM numbered WHERE id NOT IN (SELECT id FROM quarantine)
+        """,
+        {
+            "record": load.record,
+            "source": load.source,
+            "version": load.sha256,
+            "run": load.run,
+            "stamp": load.stamp,
+            "mapping": load.mapping,
+        },
+    )
+    con.unregister("pieces")
 
 
 def free_from_quarantine(con: duckdb.DuckDBPyConnection, record: type[BaseModel], load: Load) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +16,24 @@ import polars as pl
 
 from toolkit.errors import Busy, UsageError
 from toolkit.records import RECORDS
-from toolkit.store.books import Counts, Load, add_to_run, free_from_quarantine, write_coverage, write_cursor, write_quarantine, write_raw
-from toolkit.store.connect import literal, opened, quoted, select_list
+from toolkit.store.books import (
+    Counts,
+    Load,
+    add_to_run,
+    free_from_quarantine,
+    raw_number,
+    write_coverage,
+    write_cursor,
+    write_quarantine,
+    write_raw,
+    write_refused,
+)
+from toolkit.store.connect import connect, literal, opened, quoted, select_list
 from toolkit.store.flush import write_losers, write_rows, wrote
 from toolkit.store.lock import hold
 from toolkit.store.migrations import is_current, migrate
 from toolkit.store.people import People, key_at
+from toolkit.store.problems import Problem
 from toolkit.store.staging import Staged
 
 __all__ = ["Ledger"]
@@ -125,7 +137,26 @@ class Ledger:
             found = con.execute("SELECT value FROM cursors WHERE source = ? AND stream = ?", [source, stream]).fetchall()
         return json.loads(found[0][0]) if found else None
 
+    def raw(self) -> Iterator[bytes]:
+        """What records of sources that come in pages were made from: compressed JSON lines, flush by flush, oldest first."""
+        with self.opened() as con:
+            numbers = con.execute("SELECT id FROM raw WHERE items IS NOT NULL ORDER BY id").fetchall()
+            for (number,) in numbers:
+                yield con.execute("SELECT items FROM raw WHERE id = ?", [number]).fetchall()[0][0]
+
     # Writing
+
+    def refuse(self, load: Load, refused: Sequence[tuple[str, Problem]], settled: Sequence[str]) -> None:
+        """Keep in quarantine what of a file (its path beside each) makes no record, and free what has been `settled` since, by key."""
+        with self.opened(write=True) as con:
+            write_refused(con, load, refused, settled)
+
+    def keep(self, load: Load) -> None:
+        """Keep raw of which no record speaks."""
+        with connect() as con, self.attached(con):
+            number, kept = raw_number(con, load)
+            if not kept:
+                write_raw(con, load, number, 0, -1)
 
     def move_cursor(self, source: str, stream: str, value: dict[str, Any]) -> None:
         """Note where a source's stream goes on, where nothing else came with it."""
@@ -175,7 +206,7 @@ class Ledger:
         """
         con = staged.con
         with self.attached(con):
-            raw = int(con.execute("SELECT coalesce(max(id), 0) + 1 FROM ledger.raw").fetchall()[0][0])
+            raw, kept = raw_number(con, load)
             counts = write_rows(con, staged.record, first, last, load.stamp, raw)
             if final:
                 counts += write_losers(con, staged.record, load.stamp, raw)
@@ -184,7 +215,7 @@ class Ledger:
                 free_from_quarantine(con, staged.record, load)
             if first == 0:
                 counts += Counts(read=staged.read, quarantined=quarantined)
-            if wrote(con) or counts.superseded:
+            if not kept and (wrote(con) or counts.superseded or load.log):
                 write_raw(con, load, raw, first, last)
             write_coverage(con, staged.record, load, first, last, final=final)
             total = load.before + counts

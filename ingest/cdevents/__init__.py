@@ -1,0 +1,1 @@
+"""CDEvents v0.5.1 both ways: the envelope, events into records, records into events."""

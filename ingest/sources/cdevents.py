@@ -1,0 +1,138 @@
+"""Source cdevents: files of CDEvents v0.5.1, one event a line, that something else writes or `knowngood events` wrote."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ingest.cdevents.envelope import Address, Event, Refusal, event_of, without_people
+from ingest.cdevents.reading import records_of
+from ingest.pages import Page
+from ingest.sources.files import matching
+from toolkit.store.ledger import Ledger
+from toolkit.store.people import People
+from toolkit.store.problems import Problem
+
+__all__ = ["read"]
+
+# Things a page: what is in memory beside the events themselves.
+_PAGE = 1_000
+# A longer line is no event.
+_LONGEST = 1 << 20
+_KEPT = 20_000
+
+# The events of each thing, as text, with the key under which a refused one would be in quarantine.
+Events = dict[Address, dict[str, str]]
+
+
+def read(since: dict[str, Any] | None, *, root: Path, ledger: Ledger, path: str | list[str], again: bool = False) -> Iterator[Page]:
+    """Events in the files that `path` names (files or patterns, relative to `root`), as the records they make.
+
+    Files that are known, byte for byte, are left alone unless `again`. Several events of one thing make one record, together with
+    all that earlier files said of it: in whatever order files come, and however often. Raises UsageError where nothing matches.
+    """
+    known = (since or {}).get("files", {})
+    digests = {str(file): _sha256(file) for file in matching(root, path)}
+    changed = [file for file, digest in digests.items() if again or known.get(file) != digest]
+    if not changed:
+        return
+    people = ledger.people
+    fresh: Events = {}
+    refused: list[tuple[str, Problem]] = []
+    for file in changed:
+        for found in _events(Path(file), people):
+            if isinstance(found, Problem):
+                refused.append((file, found))
+            else:
+                fresh.setdefault(found.address, {})[found.text] = found.key
+    before = _before(ledger, fresh, people)
+    cursor = since or {"files": {}}
+    things = list(fresh)
+    for first in range(0, len(things), _PAGE):
+        yield _page(things[first : first + _PAGE], fresh, before, people, cursor)
+    # The files are known once all their events are in.
+    yield Page({}, [], {"files": known | digests}, what="event", refused=refused)
+
+
+def _page(things: list[Address], fresh: Events, before: dict[Address, set[str]], people: People, cursor: dict[str, Any]) -> Page:
+    page = Page({}, [], cursor, log=True, what="event")
+    for thing in things:
+        earlier = before.get(thing, set())
+        texts = dict.fromkeys((*fresh[thing], *earlier))
+        if thing.record:
+            page.records.setdefault(thing.record, []).extend(records_of(thing, (event_of(json.loads(text), people) for text in texts)))
+        page.raw.extend(json.loads(text) for text in fresh[thing] if text not in earlier)
+        page.settled.extend(fresh[thing].values())
+    return page
+
+
+def _before(ledger: Ledger, fresh: Events, people: People) -> dict[Address, set[str]]:
+    """The events that earlier files said of the same things, as they were kept."""
+    ids = {thing.source_id for thing in fresh}
+    found: dict[Address, set[str]] = {}
+    for items in ledger.raw():
+        lines = gzip.decompress(items)
+        # Other sources keep their raw beside ours.
+        if not lines.startswith(b'{"context"'):
+            continue
+        for line in lines.splitlines():
+            said = json.loads(line)
+            if ids.isdisjoint(_ids(said)):
+                continue
+            event = event_of(said, people)
+            if event.address in fresh:
+                found.setdefault(event.address, set()).add(event.text)
+    return found
+
+
+def _ids(said: dict[str, Any]) -> set[str]:
+    """All that could be the id of what a kept event speaks of: a quick look before a thorough one."""
+    mark = said.get("customData", {}).get("knowngood", {})
+    return {said["context"]["id"], said["subject"]["id"], mark.get("source_id", ""), str(said["subject"]["content"].get("source_id", ""))}
+
+
+def _events(file: Path, people: People) -> Iterator[Event | Problem]:
+    """Line by line: the event, or why there is none."""
+    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
+        number = 0
+        while line := lines.readline(_LONGEST + 1):
+            number += 1
+            if len(line) > _LONGEST and not line.endswith(b"\n"):
+                while (rest := lines.readline(_LONGEST)) and not rest.endswith(b"\n"):
+                    pass
+                yield _problem(number, line, Refusal(None, "too_long", "The line is longer than 1 MiB."))
+            elif line.strip():
+                yield _event(number, line, people)
+
+
+def _event(number: int, line: bytes, people: People) -> Event | Problem:
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return _problem(number, line, Refusal(None, "json", "This line is not JSON. Write one event a line."))
+    try:
+        return event_of(said, people)
+    except Refusal as refusal:
+        return _problem(number, line, refusal, said, people)
+    except RecursionError:
+        return _problem(number, line, Refusal(None, "depth", "This line nests too deep to be an event."))
+
+
+def _problem(number: int, line: bytes, refusal: Refusal, said: Any = None, people: People | None = None) -> Problem:
+    raw = line.decode("utf-8", "replace").strip()
+    key = None
+    if isinstance(said, dict) and people is not None:
+        # Custom data may name anybody; what refuses an event is elsewhere.
+        raw = json.dumps(without_people({name: value for name, value in said.items() if name != "customData"}, people))
+        context = said.get("context")
+        key = f"{context.get('source')} {context.get('id')}" if isinstance(context, dict) else None
+    return Problem(f"line {number}", refusal.field, refusal.rule, refusal.reason, raw[:_KEPT], "", key)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
