@@ -10,7 +10,7 @@ from importlib.metadata import version as distribution_version
 
 from cyclopts import App, CycloptsError
 
-from toolkit.cli import intake, numbers, showing
+from toolkit.cli import intake, numbers, reviewing, showing
 from toolkit.cli.output import talk
 from toolkit.errors import DataError, KnowngoodError, UsageError
 
@@ -47,6 +47,7 @@ for command in (
     numbers.metrics,
     numbers.facts,
     numbers.explain,
+    reviewing.review,
     intake.doctor,
     showing.app,
     showing.demo,

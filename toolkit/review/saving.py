@@ -1,0 +1,131 @@
+"""Add to what people said about an incident: each of these is one entry of the journal, refused where the review is closed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from toolkit.errors import UsageError
+from toolkit.review.case import Case
+from toolkit.review.said import Item, about, person, said_of
+from toolkit.store.entries import subject
+from toolkit.store.journal import Entry, Journal
+
+__all__ = ["Reviewer", "ask", "correct", "label", "note", "reopen", "settle", "sign", "withdraw"]
+
+Field = Literal["started_at", "detected_at", "decided_at", "recovered_at", "cause", "duplicate_of"]
+
+
+@dataclass(frozen=True)
+class Reviewer:
+    """Who says something; verified: whether a sign-in vouches for the name."""
+
+    name: str
+    verified: bool = False
+
+
+def correct(journal: Journal, case: Case, field: Field, value: Any, *, by: Reviewer, why: str) -> Entry:
+    """Override a time (a datetime), the cause or the duplicate (source and id of the record, or None: no deployment, no duplicate)."""
+    row = case.found.incident
+    if isinstance(value, datetime):
+        said: Any = value.isoformat()
+    elif value is None:
+        said = "not_a_deployment" if field == "cause" else "none"
+    else:
+        said = {"source": value[0], "id": value[1]}
+    body = {"record": "incident", "source": row["source"], "id": row["source_id"], "field": field, "value": said}
+    return _add(journal, case, "override", subject("incident", row["source"], row["source_id"]), body, by, why)
+
+
+def label(journal: Journal, case: Case, deployment: tuple[str, str], *, failed: bool, by: Reviewer, why: str) -> Entry:
+    """Override whether a deployment (source and id) failed."""
+    source, id = deployment
+    body = {"record": "deployment", "source": source, "id": id, "field": "failed", "value": "certain" if failed else "none"}
+    return _add(journal, case, "override", subject("deployment", source, id), body, by, why)
+
+
+def withdraw(journal: Journal, case: Case, entry: Entry, *, by: Reviewer, why: str) -> Entry:
+    """Take an override away, as if it had not been said."""
+    return _add(journal, case, "withdrawal", entry.about, {"entry": entry.id}, by, why)
+
+
+def note(journal: Journal, case: Case, text: str, *, by: Reviewer) -> Entry:
+    """Something to remember, in Markdown."""
+    return _add(journal, case, "note", about(case.found.incident), {"text": text}, by, None)
+
+
+def ask(
+    journal: Journal,
+    case: Case,
+    title: str,
+    *,
+    by: Reviewer,
+    kind: str | None = None,
+    owner: str | None = None,
+    due: date | None = None,
+) -> Entry:
+    """A new action item."""
+    body = {"title": title, "kind": kind, "owner": owner or None, "due": due}
+    return _add(journal, case, "action_item", about(case.found.incident), body, by, None)
+
+
+def settle(journal: Journal, case: Case, item: Item, state: Literal["open", "done", "dropped"], *, by: Reviewer) -> Entry:
+    """Say that an action item is done, dropped or open again. It may be after the sign-off: that is when most are done."""
+    body = {"title": item.title, "item": item.id, "kind": item.kind, "owner": item.owner, "due": item.due, "state": state}
+    return journal.append("action_item", about(case.found.incident), body, author=by.name, verified=by.verified)
+
+
+def sign(journal: Journal, case: Case, *, by: Reviewer, statement: str | None = None) -> Entry:
+    """Stand by what the case shows. Two people must: the first prepared it, the second checked it and corrected nothing in it.
+
+    Raises UsageError where the incident is not over, for a second signature by the same person or by one who corrected something, and
+    where somebody added to the review meanwhile."""
+    said = _fresh(journal, case)
+    if said.last != case.said.last:
+        raise UsageError("Somebody has added to this review meanwhile: look at it again, then sign.")
+    if said.closed and not case.changed:
+        raise UsageError("This review is signed off already.")
+    if said.closed:
+        raise UsageError("This review was signed off, and changed since: reopen it first, with the reason.")
+    if case.found.incident["open"]:
+        raise UsageError("This incident is not over: what is signed now would be something else tomorrow.")
+    second = len(said.signatures) == 1 and said.signatures[0].body["digest"] == case.digest
+    if second and person(by.name) == person(said.signatures[0].author):
+        raise UsageError("You signed this already: the second signature is somebody else's.")
+    if second and person(by.name) in said.correctors:
+        raise UsageError("You corrected something here: the second signature is for somebody who did not.")
+    body = {
+        "digest": case.digest,
+        "content": case.content,
+        "head": journal.head()[1],
+        "role": "checked" if second else "prepared",
+        "statement": statement or None,
+    }
+    return journal.append("sign_off", about(case.found.incident), body, author=by.name, verified=by.verified, seen=_seen(said, case))
+
+
+def reopen(journal: Journal, case: Case, *, by: Reviewer, why: str) -> Entry:
+    """Let a review that was signed off be changed again."""
+    said = _fresh(journal, case)
+    if not said.closed:
+        raise UsageError("This review is not signed off: there is nothing to reopen.")
+    if not why.strip():
+        raise UsageError("Say why it is reopened.")
+    body = {"sign_off": said.signatures[-1].id}
+    return journal.append("reopening", about(case.found.incident), body, author=by.name, why=why, verified=by.verified)
+
+
+def _fresh(journal: Journal, case: Case) -> Any:
+    return said_of(journal.entries(), case.found.subjects)
+
+
+def _seen(said: Any, case: Case) -> int:
+    own = about(case.found.incident)
+    return max((entry.seq for entry in said.entries if entry.about == own), default=0)
+
+
+def _add(journal: Journal, case: Case, kind: str, of: str, body: dict[str, Any], by: Reviewer, why: str | None) -> Entry:
+    if _fresh(journal, case).closed:
+        raise UsageError("This review is signed off: reopen it first, with the reason.")
+    return journal.append(kind, of, body, author=by.name, why=why, verified=by.verified)
