@@ -209,6 +209,28 @@ def test_explain_shows_the_sum_and_the_reasons(said: Said, folder: Path) -> None
     assert [row["id"] for row in found["counted"]] == ["d1", "d2"]
 
 
+@pytest.mark.parametrize("words", [("previous",), ("2026-01-15",), ("service", "shop:cart"), ("service shop:cart",)])
+def test_compare_gives_a_verdict_for_each_number(said: Said, folder: Path, words: tuple[str, ...]) -> None:
+    assert (
+        said(
+            "metrics", "change_failure_rate", "deployment_frequency", "--compare", *words, "--window", "1w", "--json", "--workspace", folder
+        )
+        == 0
+    )
+    rows = said.json()
+    assert [row["metric"] for row in rows] == ["change_failure_rate", "deployment_frequency"]
+    assert {"before", "after", "effect", "low", "high", "p", "real", "smallest", "visible_on", "verdict"} <= set(rows[0])
+    assert all(row["verdict"] for row in rows)
+    assert said("metrics", "--group", "dora", "--compare", *words, "--workspace", folder) == 0
+    assert "not compared" in said.out
+
+
+def test_compare_takes_no_periods(said: Said, folder: Path) -> None:
+    assert said("metrics", "--compare", "previous", "--every", "1w", "--workspace", folder) == 2
+    assert said("metrics", "--compare", "service", "shop:nobody", "--workspace", folder) == 2
+    assert "There are: cart, shop" in said.err
+
+
 def test_another_tools_definition_is_named_in_the_row(said: Said, folder: Path) -> None:
     assert said("metrics", "change_failure_rate", "--definition", "devlake", "--json", "--workspace", folder) == 0
     (row,) = said.json()

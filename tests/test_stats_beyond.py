@@ -16,8 +16,14 @@ from toolkit.stats.comparisons import (
     log_rank,
 )
 from toolkit.stats.detectability import (
+    design_effect,
+    more_count_needed,
+    more_rows_needed,
+    paired_size,
     rows_needed,
     rows_needed_against,
+    smallest_count_reduction,
+    smallest_rate_reduction,
     smallest_reduction,
     spread_of_logs,
     visible_difference,
@@ -53,6 +59,48 @@ def test_power_is_as_promised() -> None:
     stats = pytest.importorskip("scipy.stats")
     before, after = rng.normal(0, 1, (3000, 124)), rng.normal(np.log(0.7), 1, (3000, 124))
     assert (stats.ttest_ind(before, after, axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.parametrize(("rate", "before", "after"), [(0.12, 400, 400), (0.3, 60, 200), (0.8, 90, 90)])
+def test_the_smallest_reduction_of_a_rate_agrees_with_statsmodels(rate: float, before: int, after: int) -> None:
+    power = pytest.importorskip("statsmodels.stats.power").NormalIndPower()
+    effect_size = pytest.importorskip("statsmodels.stats.proportion").proportion_effectsize
+    reduction = smallest_rate_reduction(rate, before, after)
+    size = effect_size(rate, rate * (1 - reduction))
+    assert power.power(size, before, 0.05, ratio=after / before) == pytest.approx(0.8, abs=1e-3)
+    needed = more_rows_needed(rate, before, reduction)
+    assert needed == pytest.approx(after, abs=1)
+
+
+def test_the_smallest_reduction_of_a_count_has_the_power_promised() -> None:
+    rng = np.random.default_rng(4)
+    rate, weeks = 4.0, 26
+    reduction = smallest_count_reduction(rate, weeks, weeks)
+    before, after = rng.poisson(rate * weeks, 3000), rng.poisson(rate * (1 - reduction) * weeks, 3000)
+    seen = [compare_counts(int(one), weeks, int(two), weeks).p < 0.05 for one, two in zip(before, after, strict=True)]
+    # The exact test is a little more cautious than the normal one that is planned with.
+    assert 0.74 < np.mean(seen) < 0.84
+    assert more_count_needed(rate, weeks, reduction) == pytest.approx(weeks)
+
+
+def test_where_not_even_a_fall_to_nothing_would_show_no_reduction_is_the_smallest() -> None:
+    assert smallest_rate_reduction(0.04, 30, 30) > 1
+    assert smallest_count_reduction(0.1, 20, 20) > 1
+    assert more_rows_needed(0.04, 30, 0.3) is None
+    assert more_count_needed(0.1, 20, 0.3) is None
+
+
+def test_two_unequal_periods_tell_as_much_as_two_of_their_harmonic_mean() -> None:
+    assert paired_size(10, 40) == 16
+    assert pytest.approx(2 / 16) == 1 / 10 + 1 / 40
+
+
+def test_rows_that_agree_within_their_cluster_count_for_less() -> None:
+    values = [1.0, 1.0, 1.0, 3.0, 3.0, 3.0]
+    # Two clusters of three equal rows: squares of cluster sums 2 × 3² over a spread of 6, times 2 ÷ 1.
+    assert design_effect(values, list("aaabbb")) == pytest.approx(18 / 6 * 2)
+    assert design_effect(values, list("abcdef")) == pytest.approx(1.2)
+    assert design_effect(values, list("aaaaaa")) == 1
 
 
 def test_a_teams_own_spread_is_used_from_thirty_rows() -> None:

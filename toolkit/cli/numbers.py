@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from toolkit.cli.options import End, Json, Service, Since, Where, Window, opened, say_if_stale
 from toolkit.cli.output import print_json, print_table, records, talk, write_file
-from toolkit.cli.wording import METRIC_COLUMNS, metric_line
+from toolkit.cli.wording import METRIC_COLUMNS, amount, metric_line
 from toolkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,6 +49,15 @@ def metrics(
     service: Service = None,
     environment: Annotated[str | None, Parameter(help="Instead of all production environments.")] = None,
     definition: Definition = "knowngood",
+    compare: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="",
+            consume_multiple=True,
+            help="previous: with the window before. A date: what came since with as long a time before. service A:B: B with A.",
+        ),
+    ] = None,
+    reduction: Annotated[float, Parameter(help="With --compare: the change whose date is told, a share.")] = 0.3,
     as_json: Json = False,
     workspace: Where = None,
 ) -> int:
@@ -56,7 +65,14 @@ def metrics(
 
     JSON rows: metric, group, kind, by, period, value, low, high, n, k, censored, unit, method, definition, note. The median of a duration
     stands under the metric's name, its 90th percentile under NAME_p90. A value that is null is unknown; the note says why.
+
+    With --compare: before, after, effect (rates: difference; else ratio) and its interval, what change could have been seen, and a verdict.
     """
+    if compare is not None:
+        if by or every or definition != "knowngood":
+            raise UsageError("--compare takes no --by, --every or --definition: it compares each number once, by our definition.")
+        scope = {"group": group, "window": window, "start": since, "end": to, "service": service, "environment": environment}
+        return _compared(compare, names, workspace, as_json, reduction=reduction, **scope)
     from toolkit.definitions import measure
 
     place = opened(workspace)
@@ -80,6 +96,33 @@ def metrics(
         shown = [name for name in METRIC_COLUMNS if (name != "by" or by) and (name != "period" or every)]
         lines = [metric_line(row) for row in rows.iter_rows(named=True)]
         print_table(shown, ([line[name] for name in shown] for line in lines), right=("value", "95 %", "n"))
+    return 0
+
+
+def _compared(words: list[str], names: tuple[str, ...], workspace: Path | None, as_json: bool, **scope: Any) -> int:
+    """Two windows, or two services, side by side."""
+    from toolkit.metrics import compare
+
+    against, *others = " ".join(words).split() or ["previous"]
+    if against == "service" and others:
+        against, *others = others
+    elif against.startswith("service:"):
+        against = against.removeprefix("service:")
+    if not 0 < scope["reduction"] < 1:
+        raise UsageError("--reduction is a share between 0 and 1: 0.3 is a fall by 30 %.")
+    scope["window"] = scope["window"] or (None if scope["start"] else "26w")
+    place = opened(workspace)
+    say_if_stale(place)
+    rows = compare(place, *names, *others, against=against, **scope)
+    if as_json:
+        print_json(records(rows))
+        return 0
+    shows = f"−{scope['reduction']:.0%} shows".replace("%", " %")
+    lines = [
+        [row["metric"], *(amount(row[side], row["unit"]) for side in ("before", "after")), row["verdict"], row["visible_on"]]
+        for row in rows.iter_rows(named=True)
+    ]
+    print_table(["metric", "before", "after", "verdict", shows], lines, right=("before", "after"))
     return 0
 
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from toolkit.errors import UsageError
 
-__all__ = ["By", "Every", "Scope", "moment", "scope_of"]
+__all__ = ["By", "Every", "Moment", "Scope", "moment", "scope_of"]
 
 By = Literal["service", "team", "class"]
 Every = Literal["1w", "1mo"]
