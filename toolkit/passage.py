@@ -167,19 +167,22 @@ def first_passages(
     """For each number n, the evaluation at which each limit fires: deployments × limits, the limits in their order; as many as there
     are evaluations where it never does.
 
-    Scores become rank codes of a byte or two; what is left is minima and maxima of those, and one count per deployment and code.
+    Scores become rank codes of a byte or two; what is left is minima and maxima of those. Where a profile rises from one code to another,
+    all limits in between fire.
     """
     bounds = np.asarray([criterion.bound(limit) for limit in limits])
     order = np.argsort(bounds, kind="stable")
     back = np.argsort(order, kind="stable")
     ascends = bool((order == np.arange(len(order))).all())
-    width = len(bounds) + 1
     for n, state in criterion.seen(panel, numbers, bounds[order]).items():
         profile = ascending(state)
         rows, across = profile.shape
-        # Evaluations at which the code was so far c or less: limit c (from 0) has not fired there.
-        place = profile.astype(np.int32)
-        place += np.arange(across, dtype=np.int32) * width
-        counts = np.bincount(place.ravel(), minlength=across * width).reshape(across, width)
-        found = np.cumsum(counts, axis=1, dtype=np.int16 if rows < 2**15 else np.int32)[:, :-1]
+        # A deployment a row, so that its rises lie in the order of time; what has not fired by the end fires at `rows`.
+        rises = np.empty((across, rows + 1), profile.dtype)
+        rises[:, 0] = profile[0]
+        np.subtract(profile[1:].T, profile[:-1].T, out=rises[:, 1:rows])
+        rises[:, rows] = len(bounds) - profile[-1]
+        risen = np.flatnonzero(rises)
+        at = (risen % (rows + 1)).astype(np.int16 if rows < 2**15 else np.int32)
+        found = np.repeat(at, rises.ravel()[risen]).reshape(across, len(bounds))
         yield n, found if ascends else found[:, back]

@@ -151,7 +151,7 @@ class Criterion(BaseModel):
         found = {}
         for n, state in self.states(marks, ns).items():
             told = state if sure is None else np.where(sure, np.asarray(top, state.dtype), state)
-            found[n] = np.where(panel.asked, told, np.asarray(lowest(state.dtype), state.dtype))
+            found[n] = told if panel.whole else np.where(panel.asked, told, np.asarray(lowest(state.dtype), state.dtype))
         return found
 
     # What all of them share

@@ -61,6 +61,11 @@ class Panel:
         return self.arm(series, variant).of(slice(self.first, None))
 
     @property
+    def whole(self) -> bool:
+        """Whether every evaluation is asked for."""
+        return bool((self.ends >= self.rows - self.first).all())
+
+    @property
     def asked(self) -> npt.NDArray[np.bool_]:
         """Which evaluations from the first on are asked for."""
         return np.arange(self.rows - self.first)[:, None] < self.ends
