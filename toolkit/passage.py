@@ -64,15 +64,18 @@ def passages(
     """Lays samples out and walks them once.
 
     samples: as in toolkit.records.Sample, in any order; `deployment` names rows of deployments, or is null for a series of the whole
-    service. deployments: deployment, service, deployed_at and, where known, ends_at (the watch ends there at the latest).
+    service. deployments: deployment, service, deployed_at and, where known, ends_at (the watch ends there at the latest) and cut
+    (whether it ended so by somebody's hand: then its telemetry is never complete).
     numbers: evaluations in a row, or checks, beside the criterion's own. horizon: how long a deployment is watched.
     """
     panels, problems = laid_out(samples, deployments, criterion, horizon=horizon)
     walked = [_walked(panel, criterion, numbers) for panel in panels]
+    watched = pl.concat([pl.DataFrame(schema=WATCHED), *(watched for _, watched in walked)]).sort("deployment")
+    if "cut" in deployments.columns:
+        cut = deployments.filter("cut")["deployment"]
+        watched = watched.with_columns(complete=pl.col("complete") & ~pl.col("deployment").is_in(cut.implode()))
     return Passages(
-        pl.concat([pl.DataFrame(schema=PROFILE), *(profile for profile, _ in walked)]).sort("deployment", "n", "t"),
-        pl.concat([pl.DataFrame(schema=WATCHED), *(watched for _, watched in walked)]).sort("deployment"),
-        problems,
+        pl.concat([pl.DataFrame(schema=PROFILE), *(profile for profile, _ in walked)]).sort("deployment", "n", "t"), watched, problems
     )
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -19,12 +20,14 @@ from toolkit.records import RECORDS
 from toolkit.store import warehouse
 from toolkit.store.ledger import Ledger
 from toolkit.store.people import PEOPLE
+from toolkit.watch import watched, with_criterion_met
 
 if TYPE_CHECKING:
     from toolkit.workspace import Workspace
 
-__all__ = ["horizon_of", "publish", "version_of"]
+__all__ = ["horizon_of", "publish", "settings_of", "version_of"]
 
+_NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 # The records that the passes read; the horizon is theirs.
 STITCHED = ("deployment", "rollback", "incident", "incident_event", "flag_change")
 # Few rows each, and of use as they are: they stand in the warehouse under their table's name.
@@ -38,7 +41,7 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
     Raises Busy when somebody else holds the ledger for more than 10 s.
     """
     digest, records, coverage = _snapshot(workspace.ledger)
-    settings = workspace.settings.model_dump(mode="json", include={"production", "horizon"})
+    settings = settings_of(workspace)
     version = version_of(digest, settings, coverage)
     path = warehouse.current(workspace.state)
     if not force and path is not None and path.exists() and warehouse.meta(path).get("version") == version:
@@ -48,10 +51,15 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
     start = told["start"].min()
     tables = facts_of(
         records,
-        horizon=horizon or datetime(2000, 1, 1, tzinfo=UTC),
+        horizon=horizon or _NEVER,
         production=workspace.settings.production,
         coverage_start=start if isinstance(start, datetime) else None,
     )
+    tables |= watched(workspace.ledger, workspace.policy, tables["deployments"], records["owner"], horizon=horizon or _NEVER)
+    tables["incidents"] = with_criterion_met(tables["incidents"], tables["criteria_met"])
+    if len(tables["watched"]) and workspace.ledger.digest() != digest:
+        # Samples came in while they were read, a service at a time: these are of two moments.
+        return publish(workspace, force=force)
     meta = {
         "horizon": horizon.isoformat() if horizon else None,
         "horizon_source": horizon_source,
@@ -69,6 +77,15 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
         meta,
     )
     return version
+
+
+def settings_of(workspace: Workspace) -> dict[str, Any]:
+    """What was set and agreed, as far as facts depend on it: part of the version."""
+    policy = workspace.policy
+    return {
+        **workspace.settings.model_dump(mode="json", include={"production", "horizon"}),
+        "criteria": policy.content() if policy is not None else None,
+    }
 
 
 def _snapshot(ledger: Ledger) -> tuple[str, dict[str, pl.DataFrame], pl.DataFrame]:
@@ -124,13 +141,17 @@ def version_of(digest: str, settings: dict[str, Any], coverage: pl.DataFrame) ->
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """The distribution's version and a digest of the code that stitches: a changed rule is a changed version."""
+    """The distribution's version and a digest of the code that stitches and judges: a changed rule is a changed version."""
     try:
         release = distribution_version("knowngood")
     except PackageNotFoundError:
         release = "source"
     digest = hashlib.sha256()
-    for item in sorted(files("toolkit.facts").iterdir(), key=lambda item: item.name):
-        if item.name.endswith(".py"):
-            digest.update(item.read_bytes())
+    judging = [files("toolkit") / name for name in ("passage.py", "watch.py")]
+    for item in (*_modules("toolkit.facts"), *_modules("toolkit.criteria"), *judging):
+        digest.update(item.read_bytes())
     return f"{release}+{digest.hexdigest()[:12]}"
+
+
+def _modules(package: str) -> list[Traversable]:
+    return sorted((item for item in files(package).iterdir() if item.name.endswith(".py")), key=lambda item: item.name)

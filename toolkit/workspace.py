@@ -14,6 +14,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from toolkit.criteria.policy import Policy
 from toolkit.errors import DataError, UsageError
 from toolkit.store import warehouse
 from toolkit.store.journal import Journal
@@ -142,6 +143,11 @@ class Workspace:
         except ValidationError as error:
             said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             raise UsageError(f"{file}: {said}") from error
+
+    @cached_property
+    def policy(self) -> Policy | None:
+        """The criteria that were agreed, from policy/criteria.toml; None where there are none. Raises DataError naming line and fix."""
+        return Policy.read(self.root)
 
     @cached_property
     def ledger(self) -> Ledger:

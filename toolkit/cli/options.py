@@ -36,11 +36,10 @@ def opened(where: Path | None) -> Workspace:
 
 def is_current(workspace: Workspace) -> bool:
     """Whether publishing now would give the version that is published."""
-    from toolkit.publish import version_of
+    from toolkit.publish import settings_of, version_of
 
-    meta = workspace.meta
-    settings = workspace.settings.model_dump(mode="json", include=set(meta["settings"]))
-    return bool(version_of(workspace.ledger.digest(), settings, workspace.ledger.coverage()) == meta["version"])
+    ledger = workspace.ledger
+    return bool(version_of(ledger.digest(), settings_of(workspace), ledger.coverage()) == workspace.meta["version"])
 
 
 def say_if_stale(workspace: Workspace) -> None:

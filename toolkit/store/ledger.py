@@ -73,6 +73,20 @@ class Ledger:
         listed = "*" if columns is None else select_list(columns)
         return self._frame(f"SELECT {listed} FROM {quoted(table)}")
 
+    def sampled(self) -> list[str]:
+        """Services that have samples."""
+        with self.opened() as con:
+            return [name for (name,) in con.execute("SELECT DISTINCT service FROM samples ORDER BY service").fetchall()]
+
+    def samples(self, service: str, series: list[str] | None = None) -> pl.DataFrame:
+        """One service's samples, with their source, by deployment, series, variant and time; all series, or those named."""
+        columns = select_list(["source", "service", "series", "variant", "deployment", "at", "value", "bad", "total", "step"])
+        order = select_list(["deployment", "series", "variant", "at", "source"])
+        named = "" if series is None else "AND series IN (SELECT unnest($series::VARCHAR[]))"
+        given = {"service": service} | ({} if series is None else {"series": series})
+        with self.opened() as con:
+            return con.sql(f"SELECT {columns} FROM samples WHERE service = $service {named} ORDER BY {order}", params=given).pl()
+
     def versions(self, table: str, columns: list[str] | None = None) -> pl.DataFrame:
         """The superseded rows of a record's table."""
         return self.read(f"{table}_versions", columns)

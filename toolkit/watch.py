@@ -1,0 +1,156 @@
+"""Criteria over the telemetry of the ledger: profiles of those in force, when each of them first held, and what that says of incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import groupby
+
+import polars as pl
+
+from toolkit.criteria import Criterion
+from toolkit.criteria.policy import Policy
+from toolkit.criteria.telemetry import PROBLEMS
+from toolkit.passage import PROFILE, WATCHED, detections, passages
+from toolkit.store.ledger import Ledger
+
+__all__ = ["MET", "classes_of", "watched", "watches", "with_criterion_met"]
+
+TIME = pl.Datetime("us", "UTC")
+MET = {"deployment": pl.String(), "criterion": pl.String(), "limit": pl.Float64(), "n": pl.Int32(), "t": pl.Duration("us"), "met_at": TIME}
+# What a criterion may change without looking at other numbers: its limit, its clock or count, its scope and its papers.
+APART = {"name", "limit", "duration", "k", "service", "service_class", "feature", "objective", "action"}
+PAPERS = {"adopted_by", "why", "since", "until", "expires"}
+
+
+def watched(
+    ledger: Ledger, policy: Policy | None, deployments: pl.DataFrame, owners: pl.DataFrame, *, horizon: datetime
+) -> dict[str, pl.DataFrame]:
+    """The tables profiles, watched, criteria_met and telemetry, of the criteria of a policy over the samples of a ledger; empty without
+    either. One service after the other: as much telemetry is in memory as one service has.
+
+    profiles, watched: of the criteria in force at the horizon; see toolkit.passage. criteria_met: deployment, criterion, limit, n, t,
+    met_at: when a criterion that was in force at the time of the deployment first held. telemetry: what was wrong with it.
+    """
+    found: list[_Service] = []
+    if policy is not None and policy.criteria:
+        rows = watches(deployments, horizon=horizon, watch=policy.terms.horizon)
+        classes = classes_of(owners, horizon)
+        for service in ledger.sampled():
+            mine = rows.filter(pl.col("service") == service)
+            ours = [one for one in policy.criteria if one.concerns(service=service, service_class=classes.get(service))]
+            if ours and len(mine):
+                samples = of_facts(ledger.samples(service, sorted({series for one in ours for series, _ in one.arms()})), mine)
+                found += _of_service(samples, mine, ours, policy, horizon.date())
+    return {
+        "profiles": pl.concat([pl.DataFrame(schema=PROFILE), *(one.profiles for one in found)]).sort("deployment", "criterion", "n", "t"),
+        "watched": pl.concat([pl.DataFrame(schema=WATCHED), *(one.watched for one in found)]).sort("deployment", "criterion"),
+        "criteria_met": pl.concat([pl.DataFrame(schema=MET), *(one.met for one in found)]).sort("deployment", "met_at", "criterion"),
+        "telemetry": pl.concat([pl.DataFrame(schema=PROBLEMS), *(one.problems for one in found)]).unique().sort(list(PROBLEMS)[:5]),
+    }
+
+
+def watches(deployments: pl.DataFrame, *, horizon: datetime, watch: timedelta) -> pl.DataFrame:
+    """deployment, service, deployed_at, ends_at, cut: the production deployments, and until when each can be watched: until it was
+    undone, superseded, or the data end. cut: what came then was not the deployment's own course."""
+    ends = pl.min_horizontal("superseded_at", "undone_at", pl.lit(horizon, TIME))
+    until = pl.col("deployed_at") + watch
+    return deployments.filter(pl.col("production"), pl.col("deployed_at").is_not_null()).select(
+        "source",
+        "source_id",
+        "service",
+        "deployed_at",
+        deployment="id",
+        ends_at=ends,
+        cut=(pl.min_horizontal("undone_at", pl.lit(horizon, TIME)) < until).fill_null(value=False),
+    )
+
+
+def classes_of(owners: pl.DataFrame, at: datetime) -> dict[str, str]:
+    """The class of each service at a moment. owners: as published."""
+    held = owners.rename({"service_class": "class"}, strict=False)
+    since, until = pl.col("valid_from"), pl.col("valid_to")
+    current = (since.is_null() | (since <= at)) & (until.is_null() | (pl.lit(at, TIME) < until))
+    rows = held.filter(current & pl.col("class").is_not_null()).sort("service", "valid_from", nulls_last=False)
+    return dict(rows.select("service", "class").iter_rows())
+
+
+def of_facts(samples: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
+    """Samples with the fact's id instead of the source's: of their own source first, else of the first source that has it."""
+    named = deployments.select("source", "source_id", "deployment").sort("source")
+    own = named.rename({"deployment": "own"})
+    first = named.unique("source_id", keep="first", maintain_order=True).select("source_id", other="deployment")
+    rows = samples.rename({"deployment": "source_id"}).join(own, on=["source", "source_id"], how="left", maintain_order="left")
+    rows = rows.join(first, on="source_id", how="left", maintain_order="left")
+    return rows.with_columns(deployment=pl.coalesce("own", "other", "source_id")).drop("own", "other", "source_id", "source")
+
+
+@dataclass(frozen=True)
+class _Service:
+    profiles: pl.DataFrame
+    watched: pl.DataFrame
+    met: pl.DataFrame
+    problems: pl.DataFrame
+
+
+def _of_service(
+    samples: pl.DataFrame, deployments: pl.DataFrame, criteria: Sequence[Criterion], policy: Policy, day: date
+) -> Iterator[_Service]:
+    """One walk for all criteria that look at the same numbers; the names of those in force get its profiles."""
+    terms = policy.terms
+    for _, group in groupby(sorted(criteria, key=_shape), key=_shape):
+        alike = list(group)
+        steps = samples["step"].drop_nulls().unique().to_list() or [60.0]
+        own = {one.n(one.step.total_seconds() if one.step else step) for one in alike for step in steps}
+        seen = passages(samples, deployments, alike[0], numbers=sorted({*terms.candidates, *own}), horizon=terms.horizon)
+        for one in alike:
+            current = one.is_in_force(day)
+            yield _Service(
+                profiles=seen.profiles.with_columns(criterion=pl.lit(one.name)).head(len(seen.profiles) if current else 0),
+                watched=_renamed(seen.watched, one).head(len(seen.watched) if current else 0),
+                met=_met(seen.profiles, _renamed(seen.watched, one), deployments, one),
+                problems=seen.problems,
+            )
+
+
+def _shape(criterion: Criterion) -> str:
+    return criterion.model_dump_json(exclude=APART | PAPERS if "members" not in type(criterion).model_fields else PAPERS)
+
+
+def _renamed(watched: pl.DataFrame, criterion: Criterion) -> pl.DataFrame:
+    """The same watch under a criterion's name, with the number it is in force with at each step."""
+    steps = {step: criterion.n(step.total_seconds()) for step in watched["step"].unique()}
+    number = pl.col("step").replace_strict(list(steps), list(steps.values()), return_dtype=pl.Int32) if steps else pl.col("in_force")
+    return watched.with_columns(criterion=pl.lit(criterion.name), in_force=number)
+
+
+def _met(profiles: pl.DataFrame, watched: pl.DataFrame, deployments: pl.DataFrame, criterion: Criterion) -> pl.DataFrame:
+    """When the criterion, as written, first held on the deployments of its days."""
+    limit, days = criterion.setting(), pl.col("deployed_at").dt.date()
+    since = days >= criterion.since if criterion.since else pl.lit(value=True)
+    until = days < criterion.until if criterion.until else pl.lit(value=True)
+    mine = deployments.filter(since & until).select("deployment", "deployed_at")
+    mine = mine.join(watched.select("deployment", n="in_force"), on="deployment")
+    fired = detections(profiles, criterion, [limit]).join(mine, on=["deployment", "n"])
+    return fired.with_columns(criterion=pl.lit(criterion.name), met_at=(pl.col("deployed_at") + pl.col("t")).cast(TIME)).select(*MET)
+
+
+def with_criterion_met(incidents: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:
+    """Adds criterion_met_at_source, and criterion_met_at with silent_minutes where the records do not declare it: the first time that a
+    criterion in force held on the deployment that caused the incident, before the incident was over."""
+    first = met.group_by(cause_deployment="deployment").agg(found=pl.col("met_at").min())
+    rows = incidents.join(first, on="cause_deployment", how="left", maintain_order="left")
+    over = (pl.col("found") > pl.col("recovered_at")).fill_null(value=False)
+    rows = rows.with_columns(found=pl.when(~over).then(pl.col("found")))
+    return (
+        rows.with_columns(
+            criterion_met_at=pl.coalesce("criterion_met_at", "found"),
+            criterion_met_at_source=pl.when(pl.col("criterion_met_at").is_not_null())
+            .then(pl.lit("declared"))
+            .when(pl.col("found").is_not_null())
+            .then(pl.lit("derived:criterion")),
+        )
+        .with_columns(silent_minutes=pl.col("decided_at") - pl.col("criterion_met_at"))
+        .drop("found")
+    )
