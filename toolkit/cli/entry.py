@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError
 
 from toolkit.cli import intake, numbers, reviewing, showing
 from toolkit.cli.output import talk
+from toolkit.cli.reviews import reviews
 from toolkit.errors import DataError, KnowngoodError, UsageError
 
 __all__ = ["app", "main"]
@@ -53,6 +54,7 @@ for command in (
     showing.demo,
 ):
     app.command(command)
+app.command(reviews)
 
 
 def main(tokens: Sequence[str] | None = None) -> None:

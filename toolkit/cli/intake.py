@@ -21,7 +21,7 @@ __all__ = ["coverage", "doctor", "events", "init", "load", "publish", "quarantin
 
 FINDINGS = 1
 # What a source understands by itself, whole files of several records.
-FROM_FILES = ("cdevents",)
+FROM_FILES = ("cdevents", "reviews")
 LISTED = 50
 
 
@@ -53,7 +53,9 @@ def load(
     *,
     record: Annotated[
         str,
-        Parameter(name="--as", help="What its rows are: deployment, rollback, incident, …; data/README.md lists them. Or cdevents."),
+        Parameter(
+            name="--as", help="What its rows are: deployment, rollback, incident, …; data/README.md lists them. Or cdevents, reviews."
+        ),
     ],
     mapping: Annotated[Path | None, Parameter(name="--map", help="TOML: which column is which field.")] = None,
     revised: Annotated[str | None, Parameter(help="When the source last changed these rows, where they do not say.")] = None,
