@@ -226,9 +226,9 @@ def test_a_large_file_or_one_beyond_the_folder_is_not_read(site: Workspace, tmp_
     (site.root / "reviews" / "README.md").write_text("How we do it")
     sync(site)
     assert site.ledger.read("reviews").is_empty()
-    assert ["reviews/large.md:1: the file is larger than 1 MiB: put pictures and logs beside it"] == site.ledger.quarantine()[
-        "error"
-    ].to_list()
+    assert site.ledger.quarantine()["error"].to_list() == [
+        "reviews/large.md:1: the file is larger than 1 MiB: put pictures and logs beside it"
+    ]
 
 
 # The form
