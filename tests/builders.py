@@ -8,9 +8,10 @@ from typing import Any, get_args
 
 import polars as pl
 
+from toolkit.facts import OVERRIDES
 from toolkit.records import RECORDS
 
-__all__ = ["HORIZON", "NAMES", "deployment", "event", "flag_off", "frames", "history", "incident", "m", "rollback", "t"]
+__all__ = ["HORIZON", "NAMES", "deployment", "event", "flag_off", "frames", "history", "incident", "m", "override", "rollback", "t"]
 
 DAY_ONE = datetime(2026, 3, 2, tzinfo=UTC)
 # Far enough for every window to be over, near enough for a week after the first day to be seen whole.
@@ -80,17 +81,35 @@ def flag_off(at: str | datetime, *, incident: str | None = None, id: str | None 
     return _row("flag_change", given | {"source_id": id or f"off {at}"})
 
 
+def override(field: str, value: Any, *, of: str = "inc", source: str = "made", at_source: str = "made") -> dict[str, Any]:
+    """A reviewer's word on an incident, or with `failed` on a deployment: a time "10:05", the id of a record, or a word."""
+    said: dict[str, Any] = dict.fromkeys(("at", "to_source", "to_id", "word"))
+    if field.endswith("_at"):
+        said["at"] = t(value)
+    elif value in {"not_a_deployment", "none", "certain"}:
+        said["word"] = value
+    else:
+        said |= {"to_source": at_source, "to_id": value}
+    record = "deployment" if field == "failed" else "incident"
+    return {"record": "override", "of": record, "source": source, "source_id": of, "field": field} | said
+
+
 def history(*rows: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Rows as records: by record name."""
+    """Rows as records: by record name; what reviewers decided under `override`."""
     records: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
     for row in rows:
+        if row["record"] == "override":
+            decision = {name: row["of"] if name == "record" else value for name, value in row.items() if name != "of"}
+            records.setdefault("override", []).append(decision)
+            continue
         records[row["record"]].append({name: value for name, value in row.items() if name != "record"})
     return records
 
 
 def frames(records: dict[str, list[dict[str, Any]]]) -> dict[str, pl.DataFrame]:
     """The same as frames with every field of the record and its type."""
-    return {name: pl.DataFrame(records.get(name, []), schema=_schema(name)) for name in NAMES}
+    made = {name: pl.DataFrame(records.get(name, []), schema=_schema(name)) for name in NAMES}
+    return made | {"override": pl.DataFrame(records.get("override", []), schema=OVERRIDES)}
 
 
 def _schema(record: str) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def test_the_oracle_says_every_column_that_is_published() -> None:
     own_words = {
         "deployments": {"hotfix_source", "incident"},
         "rollbacks": {"outcome_reason"},
-        "incidents": {"acknowledged_at", "mitigated_at", "resolved_at", "recovered_at_source", "cause_source", "offender"},
+        "incidents": {"acknowledged_at", "mitigated_at", "resolved_at", "offender"},
         "evidence": {"rule"},
     }
     records = history(deployment("v1", "09:00"), deployment("v2", "10:00"), deployment("v1", "10:20"), incident("10:10", "10:30"))

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from toolkit.facts import UNREAD, facts_of
+from toolkit.facts import OVERRIDES, UNREAD, facts_of
 from toolkit.records import RECORDS
 from toolkit.store import warehouse
+from toolkit.store.entries import TIMES
+from toolkit.store.journal import Entry, digest_of
 from toolkit.store.ledger import Ledger
 from toolkit.store.people import PEOPLE
 from toolkit.watch import watched, with_criterion_met
@@ -25,7 +27,7 @@ from toolkit.watch import watched, with_criterion_met
 if TYPE_CHECKING:
     from toolkit.workspace import Workspace
 
-__all__ = ["horizon_of", "publish", "settings_of", "version_of"]
+__all__ = ["horizon_of", "is_current", "overrides_of", "publish", "settings_of", "version_of"]
 
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 # The records that the passes read; the horizon is theirs.
@@ -40,17 +42,19 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
 
     Raises Busy when somebody else holds the ledger for more than 10 s.
     """
+    decided = workspace.journal.facts()
     digest, records, coverage = _snapshot(workspace.ledger)
     settings = settings_of(workspace)
-    version = version_of(digest, settings, coverage)
+    version = version_of(digest, settings, coverage, digest_of(decided))
     path = warehouse.current(workspace.state)
     if not force and path is not None and path.exists() and warehouse.meta(path).get("version") == version:
         return version
-    horizon, horizon_source = horizon_of(records, coverage, workspace.settings.horizon)
+    overrides = overrides_of(decided)
+    horizon, horizon_source = horizon_of(records | {"override": overrides}, coverage, workspace.settings.horizon)
     told = coverage.filter((pl.col("stream") == "incidents") & ~pl.col("assumed") & ~pl.col("gap"))
     start = told["start"].min()
     tables = facts_of(
-        records,
+        records | {"override": overrides},
         horizon=horizon or _NEVER,
         production=workspace.settings.production,
         coverage_start=start if isinstance(start, datetime) else None,
@@ -68,6 +72,7 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
         "coverage": json.loads(coverage.write_json()) if len(coverage) else [],
         "settings": settings,
         "ledger_digest": digest,
+        "journal_digest": digest_of(decided),
         "code_version": code_version(),
     }
     warehouse.write(
@@ -122,7 +127,25 @@ def horizon_of(records: dict[str, pl.DataFrame], coverage: pl.DataFrame, setting
     return last, "latest event"
 
 
+def overrides_of(entries: Iterable[Entry]) -> pl.DataFrame:
+    """The overrides among the journal's facts, as the passes read them."""
+    rows = []
+    for body in (entry.body for entry in entries if entry.kind == "override"):
+        value, row = body["value"], {"record": body["record"], "source": body["source"], "source_id": body["id"], "field": body["field"]}
+        if isinstance(value, dict):
+            row |= {"to_source": value["source"], "to_id": value["id"]}
+        elif body["field"] in TIMES:
+            row |= {"at": datetime.fromisoformat(value)}
+        else:
+            row |= {"word": value}
+        rows.append(row)
+    return pl.DataFrame(rows, schema=OVERRIDES)
+
+
 def _moments(records: dict[str, pl.DataFrame]) -> Iterable[datetime]:
+    said = records["override"]["at"].max() if "override" in records else None
+    if isinstance(said, datetime):
+        yield said
     for name in STITCHED:
         frame = records[name]
         stamps = [stamp for stamp in RECORDS[name].times if stamp in frame.columns]
@@ -131,12 +154,20 @@ def _moments(records: dict[str, pl.DataFrame]) -> Iterable[datetime]:
                 yield value
 
 
-def version_of(digest: str, settings: dict[str, Any], coverage: pl.DataFrame) -> str:
-    """Equal records, declared coverage, settings and code give an equal version. No clock and no path of ours is in it."""
+def version_of(digest: str, settings: dict[str, Any], coverage: pl.DataFrame, decided: str) -> str:
+    """Equal records, declared coverage, settings, decisions (`decided`: their digest) and code give an equal version. No clock and no
+    path of ours is in it."""
     # What is assumed of coverage follows from the records; what is declared says more than they do, and sets the horizon.
     declared = coverage.filter(~pl.col("assumed") | pl.col("gap")).sort("stream", "source", "start", "end").write_json()
-    about = json.dumps({"ledger": digest, "coverage": declared, "settings": settings, "code": code_version()}, sort_keys=True)
-    return hashlib.sha256(about.encode()).hexdigest()[:16]
+    about = {"ledger": digest, "journal": decided, "coverage": declared, "settings": settings, "code": code_version()}
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def is_current(workspace: Workspace) -> bool:
+    """Whether publishing now would give the version that is published. Raises DataError before the first publish."""
+    ledger = workspace.ledger
+    version = version_of(ledger.digest(), settings_of(workspace), ledger.coverage(), workspace.journal.digest())
+    return bool(version == workspace.meta["version"])
 
 
 @lru_cache(maxsize=1)

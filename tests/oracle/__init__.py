@@ -30,8 +30,9 @@ def stitch(
     evidence = evidence_of(known, lines, incidents, made)
     judge(known, lines, incidents, made, horizon)
     storms(made)
-    say_regretted(lines, made, evidence, horizon)
-    phases(known, lines, incidents, made, evidence, horizon, coverage_start)
+    standing = [row for row in evidence if not row["overruled"]]
+    say_regretted(lines, made, standing, horizon)
+    phases(known, lines, incidents, made, standing, horizon, coverage_start)
     return {
         "deployments": tables.deployment_rows(known, lines, made, evidence, horizon),
         "rollbacks": tables.rollback_rows(made),

@@ -14,7 +14,16 @@ Row = dict[str, Any]
 # What has no order, and what may be missing or empty alike.
 LISTS = {"parts", "duplicates", "undoes_all", "attempts", "names_deployments"}
 # The rule's name is the engine's own; whether it was declared or derived is not.
-RULES = {"kind_source", "started_at_source", "detected_at_source", "decided_at_source", "incident_source", "failed_source"}
+RULES = {
+    "kind_source",
+    "started_at_source",
+    "detected_at_source",
+    "decided_at_source",
+    "incident_source",
+    "failed_source",
+    "recovered_at_source",
+    "cause_source",
+}
 
 
 class Difference(NamedTuple):
@@ -63,7 +72,7 @@ def _same_artifacts(rows: list[Row]) -> list[Row]:
 
 
 def _only_one(rows: list[Row], others: list[Row]) -> list[Difference]:
-    names = ("deployment", "level", "at", "by", "regretted")
+    names = ("deployment", "level", "at", "by", "regretted", "overruled")
     a = Counter({tuple(row[name] for name in names): 1 for row in rows})
     b = Counter({tuple(row[name] for name in names): 1 for row in others})
     only = [Difference("evidence", str(key[0]), "row", told(key), None) for key in a - b]

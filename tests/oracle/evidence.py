@@ -102,6 +102,11 @@ def evidence_of(known: Records, lines: dict[tuple[str, str], list[Row]], inciden
     for attempt in attempts:
         if not attempt["drill"] and not attempt["race"] and not attempt["code_level"]:
             found += _undone(attempt, attempts, lines)
+    for line in lines.values():
+        said = [row for row in line if row.get("label") == "certain"]
+        found += [{"row": r, "level": "certain", "at": r["deployed_at"], "rule": "override", "by": None, "kind": "review"} for r in said]
+    for row in found:
+        row["overruled"] = row["row"].get("label") == "none"
     return [row for row in found if not row["row"]["entered"]]
 
 
@@ -109,13 +114,12 @@ def _declared(known: Records, incidents: list[Row]) -> list[Row]:
     found = []
     for incident in incidents:
         incident["not_a_deployment"] = incident["cause"] == "not_a_deployment"
-        cause = named(known["deployment"], incident["suspected_deployment"], incident["source"])
+        cause = named(known["deployment"], incident["suspected_deployment"], incident["suspected_source"])
         usable = cause is not None and same_place(incident, cause) and not incident["not_a_deployment"] and not incident["planned"]
         incident["declared_cause"] = cause if usable else None
         if usable:
-            found.append(
-                {"row": cause, "level": "certain", "at": incident["link_time"], "rule": "declared", "by": incident, "kind": "incident"}
-            )
+            rule = "override" if "cause" in incident["said"] else "declared"
+            found.append({"row": cause, "level": "certain", "at": incident["link_time"], "rule": rule, "by": incident, "kind": "incident"})
     return found
 
 

@@ -67,6 +67,7 @@ def disagreeing(
 def apart(records: History, prefix: str) -> History:
     """The same history under names of its own."""
     names = {"source", "source_id", "service", "incident", "fixes_incident", "suspected_deployment", "duplicate_of", "fixed_by"}
+    names |= {"to_source", "to_id"}
     made: History = {}
     for record, rows in records.items():
         made[record] = [
@@ -93,8 +94,8 @@ def smallest(records: History, horizon: datetime, tables: set[str] | None = None
                 records, again = smaller, True
                 break
     for name, index, field, value in [(n, i, f, v) for n, rows in records.items() for i, row in enumerate(rows) for f, v in row.items()]:
-        default = _row(name, {}).get(field)
-        if (
+        default = _defaults(name).get(field)
+        if name == "override" or (
             value == default
             or field in {"source", "source_id"}
             or (default is None and field in {"service", "services", "at", "type", "incident"})
@@ -107,6 +108,10 @@ def smallest(records: History, horizon: datetime, tables: set[str] | None = None
     return records
 
 
+def _defaults(name: str) -> Row:
+    return {} if name == "override" else _row(name, {})
+
+
 def _fewer_rows(records: History) -> Iterator[History]:
     for name, rows in records.items():
         for index in range(len(rows)):
@@ -117,7 +122,7 @@ def picture(records: History, horizon: datetime) -> str:
     """The history as one would write it on a whiteboard."""
     lines = []
     for name, rows in records.items():
-        defaults = _row(name, {})
+        defaults = _defaults(name)
         for row in rows:
             said = [f"{field}={told(value)}" for field, value in row.items() if value != defaults.get(field) and field != "source_id"]
             lines.append(f"  {name:14} {row['source_id']:4} {' '.join(said)}")

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from tests.builders import DAY_ONE, deployment, event, flag_off, history, incident, rollback
+from tests.builders import DAY_ONE, deployment, event, flag_off, history, incident, override, rollback
 
 __all__ = ["horizon_of", "hostile"]
 
 Row = dict[str, Any]
 STEPS = [timedelta(minutes=minutes) for minutes in (0, 5, 5, 10, 10, 30, 30, 60, 60, 24 * 60, 7 * 24 * 60)]
+_DECIDED = ["started_at", "detected_at", "decided_at", "recovered_at", "recovered_at", "cause", "cause", "duplicate_of"]
 LENGTHS = [0, 5, 5, 10, 30, 60]
 
 
@@ -144,6 +145,21 @@ class Hostile:
         about = self.named("incident", often=1)
         return event(self.random.choice(kinds), self.time(), incident=about, source=self.random.choice(self.sources))
 
+    def override(self, rows: list[Row]) -> Row:
+        """What a reviewer decides about a record that is there, or rarely about one that is not."""
+        kind = "deployment" if self.chance(0.4) else "incident"
+        field = "failed" if kind == "deployment" else self.random.choice(_DECIDED)
+        about = [row for row in rows if row["record"] == kind]
+        of = self.random.choice(about) if about and self.chance(0.95) else {"source": "x", "source_id": "nobody"}
+        if field.endswith("_at"):
+            value: Any = self.time()
+        elif field == "failed":
+            value = self.random.choice(["certain", "none"])
+        else:
+            word, pool = ("not_a_deployment", "deployment") if field == "cause" else ("none", "incident")
+            value = self.named(pool, often=0.7) or word
+        return override(field, value, of=of["source_id"], source=of["source"], at_source=self.random.choice(self.sources))
+
 
 def horizon_of(random: Random) -> datetime:
     """Mostly after everything and every window, else in the midst of it."""
@@ -177,6 +193,9 @@ def hostile(random: Random, horizon: datetime) -> tuple[dict[str, list[Row]], da
         if row["record"] == "incident_event":
             row["source_id"] = f"e{number}"
     _unique(rows)
+    if random.random() < 0.4:
+        decisions = {(row["of"], row["source"], row["source_id"], row["field"]): row for row in (world.override(rows) for _ in range(3))}
+        rows += decisions.values()
     horizon = random.choice(
         [world.points[-1] + timedelta(days=60)] * 4 + [random.choice(world.points), random.choice(world.points) + timedelta(hours=1)]
     )

@@ -13,7 +13,7 @@ WEEK = timedelta(days=7)
 # What every part of an incident that came back has from the record.
 KEPT = (
     "source", "source_id", "title", "severity", "status", "services", "environment", "production", "detected_by", "alert",
-    "root_cause", "suspected_deployment", "cause", "fixed_by", "criterion_met_at",
+    "root_cause", "suspected_deployment", "suspected_source", "cause", "fixed_by", "criterion_met_at",
 )  # fmt: skip
 PLANNED = {"maintenance", "planned", "scheduled"}
 STAMPS = ("started_at", "detected_at", "acknowledged_at", "decided_at")
@@ -36,7 +36,7 @@ def _original(record: Row, records: list[Row]) -> Row:
     """Follows duplicate_of to its end; in a circle, or without an end, an incident stays itself."""
     passed = [record]
     while True:
-        following = named(records, passed[-1]["duplicate_of"], passed[-1]["source"])
+        following = named(records, passed[-1]["duplicate_of"], passed[-1]["duplicate_source"])
         if following is None:
             return passed[-1]
         if any(following is one for one in passed):
@@ -56,6 +56,11 @@ def _parts(record: Row, records: list[Row]) -> list[Row]:
         stretch = {"begin": begin, "end": end, "implied": False}
         stretch["mitigated"] = min((t for t in mitigated if _inside(t, begin, end)), default=None)
         stretch["resolved"] = min((t for t in resolved if _inside(t, begin, end)), default=None)
+        stretch["said"] = record["over"] is not None and _inside(record["over"]["at"], begin, end)
+        if stretch["said"]:
+            # A reviewer's word is the mitigation; what the source says of this stretch's end is not. Beyond the horizon: not over yet.
+            stretch["mitigated"] = record["over"]["at"] if record["over"]["known"] else None
+            stretch["resolved"] = None
         stretch["recovery"] = stretch["mitigated"] or stretch["resolved"]
         if stretch["recovery"] is None and end is not None:
             stretch["recovery"], stretch["implied"] = end, True
@@ -90,12 +95,14 @@ def _part(record: Row, stretches: list[Row], number: int, records: list[Row]) ->
     row["planned"] = is_planned(record)
     duplicates = [other["id"] for other in records if other["original"] is record and other is not record]
     row["duplicates"] = sorted(duplicates) if first else []
-    row["started_at"] = row["started_at"] or _earliest(events, "started") if first else None
+    row["said"] = record["said"] if first else record["said"] & {"cause"}
+    if "started_at" not in row["said"]:
+        row["started_at"] = row["started_at"] or _earliest(events, "started") if first else None
     row["declared_detected_at"] = row["detected_at"]
-    if first:
+    if first and "detected_at" not in row["said"]:
         noticed = [row["detected_at"], row["acknowledged_at"], _earliest(events, "detected"), _earliest(events, "acknowledged")]
         row["detected_at"] = min((t for t in noticed if t is not None), default=None)
-    else:
+    elif not first:
         row["detected_at"] = begin
     row["link_time"] = row["started_at"] or row["detected_at"]
     row["mitigated_at"], row["resolved_at"] = stretches[-1]["mitigated"], stretches[-1]["resolved"]
@@ -106,7 +113,9 @@ def _part(record: Row, stretches: list[Row], number: int, records: list[Row]) ->
         [row[name] for name in STAMPS] + [row["declared_detected_at"]] + [s[name] for s in stretches for name in ("mitigated", "resolved")]
     )
     row["moments"] = [t for t in stamps if t is not None] + [event["at"] for event in events]
-    row["decided_event"] = _earliest(events, "decided")
+    row["decided_event"] = None if "decided_at" in row["said"] else _earliest(events, "decided")
+    ended = "override" if stretches[-1]["said"] and row["mitigated_at"] else "declared" if row["mitigated_at"] else "derived"
+    row["recovered_at_source"] = ended if row["recovered_at"] else None
     return row
 
 

@@ -49,6 +49,7 @@ def observed(records: Records, horizon: datetime, production: tuple[str, ...] = 
             if "environment" in row:
                 row["production"] = is_production(row["environment"], production)
         known[name] = rows
+    _review(known, records.get("override", []), horizon)
     known["deployment"] = [row for row in known["deployment"] if _deployment(row, horizon)]
     known["rollback"] = [row for row in known["rollback"] if _rollback(row, horizon)]
     known["incident_event"] = [row for row in known["incident_event"] if row["at"] <= horizon]
@@ -58,6 +59,32 @@ def observed(records: Records, horizon: datetime, production: tuple[str, ...] = 
             if row[name] is not None and row[name] > horizon:
                 row[name] = None
     return known
+
+
+def _review(known: Records, decisions: list[Row], horizon: datetime) -> None:
+    """Lays what reviewers decided over the rows; `said`: the fields that are theirs."""
+    for row in known["deployment"]:
+        row["label"] = None
+    for row in known["incident"]:
+        row |= {"said": set(), "over": None, "suspected_source": row["source"], "duplicate_source": row["source"]}
+    for decision in decisions:
+        for row in known[decision["record"]]:
+            if (row["source"], row["source_id"]) != (decision["source"], decision["source_id"]):
+                continue
+            field = decision["field"]
+            if field == "failed":
+                row["label"] = decision["word"]
+                continue
+            row["said"].add(field)
+            if field == "recovered_at":
+                row["over"] = {"at": decision["at"], "known": decision["at"] <= horizon}
+            elif field == "cause":
+                row["suspected_deployment"], row["suspected_source"] = decision["to_id"], decision["to_source"] or row["source"]
+                row["cause"] = decision["word"] or (None if row["cause"] == "not_a_deployment" else row["cause"])
+            elif field == "duplicate_of":
+                row["duplicate_of"], row["duplicate_source"] = decision["to_id"], decision["to_source"] or row["source"]
+            else:
+                row[field] = decision["at"]
 
 
 def _deployment(row: Row, horizon: datetime) -> bool:

@@ -44,10 +44,15 @@ def phases(
 
 def _say_cause(incident: Row, own: list[Row], evidence: list[Row]) -> None:
     incident["cause"], incident["cause_evidence"], incident["cause_source"] = None, None, None
+    reviewed = "cause" in incident["said"]
     if incident["planned"] or incident["not_a_deployment"]:
+        incident["cause_source"] = "override" if reviewed and incident["not_a_deployment"] else None
         return
-    if incident["declared_cause"] is not None:
-        incident["cause"], incident["cause_evidence"], incident["cause_source"] = incident["declared_cause"], "certain", "declared"
+    declared = incident["declared_cause"]
+    # What a reviewer says did not fail is no cause, unless a reviewer said that as well.
+    if declared is not None and (reviewed or declared["label"] != "none"):
+        incident["cause"], incident["cause_evidence"] = declared, "certain"
+        incident["cause_source"] = "override" if reviewed else "declared"
         return
     found = [row for row in evidence if row["by"] is incident]
     undoing = [attempt for attempt in own if attempt["undoes"] is not None]
@@ -60,7 +65,7 @@ def _say_cause(incident: Row, own: list[Row], evidence: list[Row]) -> None:
 
 def _say_start(incident: Row) -> None:
     incident["declared_start"] = incident["started_at"]
-    incident["started_at_source"] = "declared" if incident["started_at"] else None
+    incident["started_at_source"] = ("override" if "started_at" in incident["said"] else "declared") if incident["started_at"] else None
     if incident["started_at"] is None and incident["cause_evidence"] in {"certain", "likely"}:
         cause, begun = incident["cause"], incident["link_time"]
         incident["started_at"] = cause["deployed_at"] if begun is None or cause["deployed_at"] <= begun else cause["start"]
@@ -71,12 +76,15 @@ def _say_detection(incident: Row) -> None:
     incident["detected_at_source"] = None
     if incident["detected_at"] is not None:
         incident["detected_at_source"] = "declared" if incident["detected_at"] == incident["declared_detected_at"] else "derived"
+        if "detected_at" in incident["said"]:
+            incident["detected_at_source"] = "override"
 
 
 def _say_decision(incident: Row, own: list[Row], fixes: list[Row]) -> None:
     said = incident["record"]["decided_at"] if incident["part"] == 1 else None
+    reviewed = said is not None and "decided_at" in incident["said"]
     said = said or incident["decided_event"] or min((a["decided_at"] for a in own if a["decided_at"]), default=None)
-    incident["decided_at_source"] = "declared" if said else None
+    incident["decided_at_source"] = ("override" if reviewed else "declared") if said else None
     if said is None:
         acts = [attempt["started_at"] for attempt in own if not attempt["race"]] + [row["start"] for row in fixes]
         said = min(acts, default=None)

@@ -45,8 +45,8 @@ def deployment_rows(
         part_of = [attempt for attempt in attempts if any(part["row"] is row for part in attempt["pieces"])]
         fact["attempt"] = part_of[0]["id"] if part_of else None
         fact |= _failure(row, [e for e in evidence if e["row"] is row])
-        fact |= _undoing(row, attempts, [e for e in evidence if e["row"] is row])
-        fact["stopped"] = row["unsuccessful"] and fact["failed"] is None
+        fact |= _undoing(row, attempts, [e for e in evidence if e["row"] is row and not e["overruled"]])
+        fact["stopped"] = row["unsuccessful"] and (fact["failed"] is None or row["label"] == "none")
         fact["matured"] = row["deployed_at"] + DAY <= horizon
         fact["provisional"] = row["deployed_at"] + 7 * DAY > horizon
         made.append(fact)
@@ -60,14 +60,15 @@ def _number(artifact: Artifact | None, line: list[Row]) -> int | None:
 
 def _failure(row: Row, evidence: list[Row]) -> Row:
     levels = [LEVELS.index(e["level"]) for e in evidence]
-    final = [LEVELS.index("possible" if _regretted(e) else e["level"]) for e in evidence]
-    sure = [e["at"] for e in evidence if e["level"] in {"certain", "likely"} and e["at"] is not None]
+    standing = [e for e in evidence if not e["overruled"]]
+    final = [LEVELS.index("possible" if _regretted(e) else e["level"]) for e in standing]
+    sure = [e["at"] for e in standing if e["level"] in {"certain", "likely"} and e["at"] is not None]
     best = [e for e in evidence if LEVELS.index(e["level"]) == max(levels)]
     first = min(best, key=lambda e: (e["at"] is None, e["at"] or 0), default=None)
     return {
         "failed": LEVELS[max(levels, default=0)],
         "failed_final": LEVELS[max(final, default=0)],
-        "failed_source": first["rule"] if first else None,
+        "failed_source": "override" if row["label"] else first["rule"] if first else None,
         "failed_at": min(sure, default=None),
     }
 
@@ -116,9 +117,9 @@ def incident_rows(incidents: list[Row], deployments: list[Row]) -> list[Row]:
     columns = (
         "id", "source", "source_id", "title", "severity", "status", "services", "environment", "production", "planned",
         "duplicates", "alert", "root_cause", "link_time", "started_at", "started_at_source", "detected_at", "detected_at_source",
-        "detected_by", "decided_at", "decided_at_source", "recovered_at", "open", "reopened", "detect", "decide", "act", "whole",
-        "censored_phase", "whole_source", "recovered_undecided", "before_coverage", "remedy", "cause_evidence", "not_a_deployment",
-        "attempts", "repeat_of", "criterion_met_at", "silent_minutes",
+        "detected_by", "decided_at", "decided_at_source", "recovered_at", "recovered_at_source", "open", "reopened", "detect",
+        "decide", "act", "whole", "censored_phase", "whole_source", "recovered_undecided", "before_coverage", "remedy",
+        "cause_evidence", "cause_source", "not_a_deployment", "attempts", "repeat_of", "criterion_met_at", "silent_minutes",
     )  # fmt: skip
     made = []
     for incident in incidents:
@@ -136,5 +137,6 @@ def evidence_rows(evidence: list[Row]) -> list[Row]:
     made = []
     for e in evidence:
         fact = {"deployment": name(e["row"]), "level": e["level"], "at": e["at"], "by": name(e["by"]), "regretted": _regretted(e)}
+        fact["overruled"] = e["overruled"]
         made.append(fact)
     return made

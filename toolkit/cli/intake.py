@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from toolkit.cli.options import Json, Publish, Where, is_current, opened
+from toolkit.cli.options import Json, Publish, Where, opened
 from toolkit.cli.output import print_json, print_table, records, talk
 from toolkit.errors import DataError, KnowngoodError, UsageError
 
@@ -22,6 +22,7 @@ __all__ = ["coverage", "doctor", "events", "init", "load", "publish", "quarantin
 FINDINGS = 1
 # What a source understands by itself, whole files of several records.
 FROM_FILES = ("cdevents", "reviews")
+_MEND = {"override_of_nothing": "knowngood journal list; withdraw it, or load what it is about"}
 LISTED = 50
 
 
@@ -228,6 +229,8 @@ def doctor(*, as_json: Json = False, workspace: Where = None) -> int:
 def _findings(place: Workspace) -> Iterable[dict[str, Any]]:
     import polars as pl
 
+    from toolkit.publish import is_current
+
     def finding(what: str, rows: int, why: str, then: str) -> dict[str, Any]:
         return {"what": what, "rows": rows, "why": why, "next": then}
 
@@ -252,10 +255,12 @@ def _findings(place: Workspace) -> Iterable[dict[str, Any]]:
         yield finding("facts", 0, error.message, "knowngood publish")
         return
     if not is_current(place):
-        yield finding("facts", 0, "records, settings or rules have changed since they were published", "knowngood publish")
+        yield finding("facts", 0, "records, decisions, settings or rules have changed since they were published", "knowngood publish")
     health = facts.health.collect()
     for row in health.group_by("record", "rule").agg(n=pl.len(), text=pl.col("text").first()).sort("record", "rule").iter_rows(named=True):
-        yield finding(f"{row['record']}: {row['rule']}", row["n"], row["text"], "correct it at the source and load again")
+        yield finding(
+            f"{row['record']}: {row['rule']}", row["n"], row["text"], _MEND.get(row["rule"], "correct it at the source and load again")
+        )
     deployments = facts.deployments.select(pl.len(), pl.col("production").sum().alias("production")).collect().row(0, named=True)
     if deployments["len"] and not deployments["production"]:
         named = ", ".join(facts.deployments.select(pl.col("environment").unique()).collect()["environment"].to_list()[:10])

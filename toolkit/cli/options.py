@@ -13,7 +13,7 @@ from toolkit.errors import Busy
 if TYPE_CHECKING:
     from toolkit.workspace import Workspace
 
-__all__ = ["End", "Json", "Publish", "Service", "Since", "Where", "Window", "is_current", "opened", "say_if_stale"]
+__all__ = ["End", "Json", "Publish", "Service", "Since", "Where", "Window", "opened", "say_if_stale"]
 
 Where = Annotated[
     Path | None,
@@ -34,19 +34,13 @@ def opened(where: Path | None) -> Workspace:
     return Workspace.find(where)
 
 
-def is_current(workspace: Workspace) -> bool:
-    """Whether publishing now would give the version that is published."""
-    from toolkit.publish import settings_of, version_of
-
-    ledger = workspace.ledger
-    return bool(version_of(ledger.digest(), settings_of(workspace), ledger.coverage()) == workspace.meta["version"])
-
-
 def say_if_stale(workspace: Workspace) -> None:
     """A word on stderr when publishing now would give other facts. Published facts are read all the same."""
+    from toolkit.publish import is_current
+
     try:
         if not is_current(workspace):
-            talk("Records, settings or rules have changed since the facts were published. Run `knowngood publish` to see it.")
+            talk("Records, decisions, settings or rules have changed since the facts were published. Run `knowngood publish` to see it.")
     except Busy:
         # A sync is writing: it publishes when it is done.
         talk("Somebody is writing to the ledger; these are the facts as last published.")

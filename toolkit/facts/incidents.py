@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -28,10 +28,10 @@ class Incidents:
     aliases: pl.DataFrame
 
 
-def fold(incidents: pl.DataFrame, events: pl.DataFrame, parts: pl.DataFrame) -> Incidents:
+def fold(incidents: pl.DataFrame, events: pl.DataFrame, parts: pl.DataFrame, horizon: datetime) -> Incidents:
     """incidents (with id, rec), events up to the horizon, parts of the workspace."""
     incidents = incidents.join(_originals(incidents), on="rec", maintain_order="left")
-    stamps = _stamps(incidents, events)
+    stamps = _stamps(incidents, events, horizon)
     stretches = _stretches(stamps)
     rows = _rows(incidents, stamps, stretches)
     own = pl.col("inc")
@@ -53,7 +53,7 @@ def fold(incidents: pl.DataFrame, events: pl.DataFrame, parts: pl.DataFrame) -> 
             first=first,
         )
     )
-    told = stamps.join(rows.select("inc", "rec", "section"), on=["rec", "section"]).select("inc", "at")
+    told = stamps.filter(~pl.col("gone")).join(rows.select("inc", "rec", "section"), on=["rec", "section"]).select("inc", "at")
     aliases = incidents.select("rec", "original").join(
         rows.select("inc", original="rec", section="section", link_time="link_time"), on="original"
     )
@@ -62,7 +62,7 @@ def fold(incidents: pl.DataFrame, events: pl.DataFrame, parts: pl.DataFrame) -> 
 
 def _originals(incidents: pl.DataFrame) -> pl.DataFrame:
     """rec → original: duplicates point, through any number of steps, to the incident they repeat; circles point to themselves."""
-    refs = incidents.filter(pl.col("duplicate_of").is_not_null()).select("rec", "source", ref="duplicate_of")
+    refs = incidents.filter(pl.col("duplicate_of").is_not_null()).select("rec", source="duplicate_source", ref="duplicate_of")
     found = resolve(refs, incidents.select("source", "source_id", target="rec"), "target").drop_nulls("target")
     step = dict(zip(found["rec"].to_list(), found["target"].to_list(), strict=True))
     original = {}
@@ -80,8 +80,9 @@ def _originals(incidents: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _stamps(incidents: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    """Every stamp of every original: rec, at, what, declared (of the record itself), section and stretch, counted by reopenings."""
+def _stamps(incidents: pl.DataFrame, events: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
+    """Every stamp of every original: rec, at, what, declared (of the record itself), reviewed, stamped (a source's mitigation), gone (a
+    reviewer's took its place), section and stretch, counted by reopenings."""
     own = incidents.filter(pl.col("rec") == pl.col("original"))
     declared = [
         own.select("rec", at=name, what=pl.lit(what), declared=pl.lit(value=True))
@@ -92,6 +93,7 @@ def _stamps(incidents: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
             "decided_at": "decided",
             "mitigated_at": "mitigated",
             "resolved_at": "resolved",
+            "recovered_said": "said over",
         }.items()
     ]
     named = resolve(events.select("source", "at", "type", ref="incident"), incidents.select("source", "source_id", "original"), "original")
@@ -99,14 +101,31 @@ def _stamps(incidents: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     stamps = pl.concat([*declared, told]).drop_nulls("at")
     reopenings = stamps.filter(pl.col("what") == "reopened").select("rec", "at").unique().sort("rec", "at")
     if reopenings.is_empty():
-        return stamps.with_columns(stretch=pl.lit(0, pl.Int64), section=pl.lit(0, pl.Int64))
+        return _as_reviewed(stamps.with_columns(stretch=pl.lit(0, pl.Int64), section=pl.lit(0, pl.Int64)), horizon)
     counted = reopenings.with_columns(stretch=pl.int_range(1, pl.len() + 1).over("rec"))
     stamps = stamps.sort("at").join_asof(counted.sort("at"), on="at", by="rec", check_sortedness=False)
     # What a record says of its beginning belongs to the first stretch, wherever a clock put it.
     begins = pl.col("what").is_in(["started", "detected", "acknowledged", "decided"]) & pl.col("declared")
     stamps = stamps.with_columns(stretch=pl.when(begins).then(0).otherwise(pl.col("stretch").fill_null(0)).cast(pl.Int64))
+    stamps = _as_reviewed(stamps, horizon)
     sections = _stretches(stamps.with_columns(section=pl.lit(0, pl.Int64))).select("rec", "stretch", "section")
     return stamps.drop("section", strict=False).join(sections, on=["rec", "stretch"])
+
+
+def _as_reviewed(stamps: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
+    """Where a reviewer said when a stretch was over, that is its mitigation, and what the source said of it is not."""
+    reviewed = pl.col("what") == "said over"
+    ends = pl.col("what").is_in(["mitigated", "resolved"])
+    replaced = ends & reviewed.any().over("rec", "stretch")
+    stamps = stamps.with_columns(
+        stamped=pl.col("what") == "mitigated",
+        # The field of the record is overridden; the event of a timeline stays one, and shows that somebody was there.
+        gone=replaced & pl.col("declared"),
+        reviewed=reviewed,
+        what=pl.when(replaced).then(pl.lit("replaced")).when(reviewed).then(pl.lit("mitigated")).otherwise("what"),
+    )
+    # Over beyond the horizon: not over yet, whatever the source says.
+    return stamps.filter(~pl.col("reviewed") | (pl.col("at") <= horizon))
 
 
 def _stretches(stamps: pl.DataFrame) -> pl.DataFrame:
@@ -118,7 +137,12 @@ def _stretches(stamps: pl.DataFrame) -> pl.DataFrame:
 
     every = (
         stamps.group_by("rec", "stretch")
-        .agg(mitigated_at=earliest("mitigated"), resolved_at=earliest("resolved"), begins=earliest("reopened"))
+        .agg(
+            mitigated_at=earliest("mitigated"),
+            resolved_at=earliest("resolved"),
+            begins=earliest("reopened"),
+            reviewed=pl.col("reviewed").any(),
+        )
         .sort("rec", "stretch")
     )
     # A record whose first word is a reopening still had a first stretch.
@@ -153,35 +177,44 @@ def _rows(incidents: pl.DataFrame, stamps: pl.DataFrame, stretches: pl.DataFrame
         event_detected=earliest("detected", declared=False),
         event_acknowledged=earliest("acknowledged", declared=False),
         event_decided=earliest("decided", declared=False),
+        stamped=pl.col("stamped").any(),
     )
     sections = stretches.group_by("rec", "section").agg(
         begins=pl.col("begins").sort_by("stretch").first(),
         recovered_at=pl.col("recovery").sort_by("stretch").last(),
         last_mitigated=pl.col("mitigated_at").sort_by("stretch").last(),
-        stamped=pl.col("mitigated_at").is_not_null().any(),
+        recovery_said=pl.col("reviewed").sort_by("stretch").last(),
         reopened=pl.len().cast(pl.Int64) - 1,
     )
     rows = own.join(sections, on="rec", how="left").join(marks, on=["rec", "section"], how="left").join(duplicates, on="rec", how="left")
     rows = rows.with_columns(pl.col("section").fill_null(0), pl.col("reopened").fill_null(0), pl.col("stamped").fill_null(value=False))
     first = pl.col("section") == 0
+    rows = rows.with_columns(pl.col("started_said", "detected_said", "decided_said") & first)
     acknowledged = pl.min_horizontal(pl.when(first).then("acknowledged_at"), "event_acknowledged")
-    detected = pl.min_horizontal(pl.when(first).then("detected_at"), "event_detected", acknowledged)
+    noticed = pl.min_horizontal(pl.when(first).then("detected_at"), "event_detected", acknowledged)
+    detected = pl.when("detected_said").then("detected_at").otherwise(noticed)
     rows = rows.with_columns(
         id=pl.when(first).then("id").otherwise(pl.format("{}#{}", "id", pl.col("section") + 1)),
-        started_at=pl.when(first).then(pl.coalesce("started_at", "event_started")),
+        started_at=pl.when("started_said").then("started_at").when(first).then(pl.coalesce("started_at", "event_started")),
         detected_at=pl.when(first).then(detected).otherwise("begins"),
         detected_at_source=pl.when(~first)
         .then(pl.lit("derived:reopened"))
         .when(detected.is_null())
         .then(None)
+        .when("detected_said")
+        .then(pl.lit("override"))
         .when(detected == pl.col("detected_at"))
         .then(pl.lit("declared"))
         .when(detected == pl.col("event_detected"))
         .then(pl.lit("derived:event"))
         .otherwise(pl.lit("derived:acknowledged")),
         acknowledged_at=acknowledged,
-        declared_decided=pl.coalesce(pl.when(first).then("decided_at"), "event_decided"),
-        recovered_at_source=pl.when(pl.col("last_mitigated").is_not_null())
+        declared_decided=pl.when("decided_said")
+        .then("decided_at")
+        .otherwise(pl.coalesce(pl.when(first).then("decided_at"), "event_decided")),
+        recovered_at_source=pl.when(pl.col("last_mitigated").is_not_null() & pl.col("recovery_said"))
+        .then(pl.lit("override"))
+        .when(pl.col("last_mitigated").is_not_null())
         .then(pl.lit("declared"))
         .when(pl.col("recovered_at").is_not_null())
         .then(pl.lit("derived:resolved")),

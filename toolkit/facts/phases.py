@@ -21,12 +21,10 @@ def with_cause(
 ) -> pl.DataFrame:
     """Adds cause_idx, cause_evidence, cause_source: declared, else what its first attempt undid, else by time.
 
-    causes: inc, idx; undone: inc, idx, level, at (start of the attempt); by_time: inc, idx, level, rule. Over several services: the
+    causes: inc, idx, rule; undone: inc, idx, level, at (start of the attempt); by_time: inc, idx, level, rule. Over several services: the
     best level, then the latest.
     """
-    declared = causes.select(
-        "inc", "idx", rank=pl.lit(0), level=pl.lit("certain"), rule=pl.lit("declared"), at=pl.lit(None, pl.Datetime("us", "UTC"))
-    )
+    declared = causes.select("inc", "idx", rank=pl.lit(0), level=pl.lit("certain"), rule="rule", at=pl.lit(None, pl.Datetime("us", "UTC")))
     acted = undone.select("inc", "idx", rank=pl.lit(1), level="level", rule=pl.lit("derived:undone"), at="at")
     acted = of_rows(acted.join(incidents.select("inc", "link_time"), on="inc"), "idx", deployments, began="start")
     # What came after the impact began may have made it worse, but did not cause it.
@@ -40,7 +38,10 @@ def with_cause(
         "inc", keep="first", maintain_order=True
     )
     best = best.select("inc", cause_idx="idx", cause_evidence=pl.col("level").cast(pl.String), cause_source="rule")
-    return incidents.join(best, on="inc", how="left", maintain_order="left")
+    innocent = pl.when(pl.col("cause_said") & pl.col("not_a_deployment")).then(pl.lit("override"))
+    return incidents.join(best, on="inc", how="left", maintain_order="left").with_columns(
+        cause_source=pl.coalesce(innocent, "cause_source")
+    )
 
 
 def with_decision(incidents: pl.DataFrame, acts: pl.DataFrame, declared: pl.DataFrame) -> pl.DataFrame:
@@ -56,7 +57,9 @@ def with_decision(incidents: pl.DataFrame, acts: pl.DataFrame, declared: pl.Data
     derived = pl.when(late_enough).then("first_act")
     return incidents.with_columns(
         decided_at=pl.coalesce(told, derived),
-        decided_at_source=pl.when(told.is_not_null())
+        decided_at_source=pl.when(pl.col("decided_said") & pl.col("declared_decided").is_not_null())
+        .then(pl.lit("override"))
+        .when(told.is_not_null())
         .then(pl.lit("declared"))
         .when(derived.is_not_null())
         .then(pl.lit("derived:first_action")),
@@ -73,7 +76,12 @@ def with_phases(incidents: pl.DataFrame, deployments: pl.DataFrame, horizon: dat
     told = pl.col("started_at").is_not_null()
     incidents = incidents.with_columns(declared_start="started_at").with_columns(
         started_at=pl.coalesce("started_at", derived),
-        started_at_source=pl.when(told).then(pl.lit("declared")).when(derived.is_not_null()).then(pl.lit("derived:cause")),
+        started_at_source=pl.when(told & pl.col("started_said"))
+        .then(pl.lit("override"))
+        .when(told)
+        .then(pl.lit("declared"))
+        .when(derived.is_not_null())
+        .then(pl.lit("derived:cause")),
         open=pl.col("recovered_at").is_null() & pl.col("link_time").is_not_null(),
     )
     stamps = {"detect": "declared_start", "decide": "detected_at", "act": "decided_at", "recovered": "recovered_at"}

@@ -9,7 +9,7 @@ import polars as pl
 
 from toolkit.facts import attempts as attempt_pass
 from toolkit.facts import evidence as evidence_pass
-from toolkit.facts import links, outcomes, phases, tables
+from toolkit.facts import links, outcomes, overrides, phases, tables
 from toolkit.facts.incidents import Incidents, fold
 from toolkit.facts.joins import at_rows, kept, of_rows
 from toolkit.facts.lineage import with_lineage
@@ -44,16 +44,37 @@ def facts_of(
     """Stitches records into facts.
 
     records: by record name (deployment, rollback, incident, incident_event, flag_change), frames of the record's fields and `source`;
-    any may be missing.
+    any may be missing. Under `override`: what reviewers decided, with the columns of OVERRIDES.
     horizon: what lies after it has not happened. production: patterns of environment names. coverage_start: incidents that begin
     before it are marked.
-    Returns deployments, rollbacks, incidents, hotfixes, evidence, health. The order of the input rows changes nothing.
+    Returns deployments, rollbacks, incidents, hotfixes, evidence, health, overrides. The order of the input rows changes nothing.
     """
-    deployments = deployments_until(fact_ids(typed("deployment", records.get("deployment"))), horizon)
-    rollbacks = rollbacks_until(fact_ids(typed("rollback", records.get("rollback"))), horizon)
-    flags = flags_until(fact_ids(typed("flag_change", records.get("flag_change"))), horizon)
-    known = incidents_until(fact_ids(typed("incident", records.get("incident"))), horizon)
-    events = typed("incident_event", records.get("incident_event")).filter(pl.col("at") <= horizon)
+    told = {name: fact_ids(typed(name, records.get(name))) for name in ("deployment", "rollback", "flag_change", "incident")}
+    told["incident_event"] = typed("incident_event", records.get("incident_event"))
+    decisions = overrides.overridden(records.get("override"))
+    facts = _stitched(told, decisions, horizon, production, coverage_start)
+    if decisions.is_empty():
+        before = facts
+    else:
+        before = _stitched(overrides.concerned(told, decisions), decisions.clear(), horizon, production, coverage_start)
+    said = overrides.listed(decisions, told, before)
+    health = pl.concat([facts["health"], overrides.unfounded(said)]).sort("record", "rule", "id")
+    return facts | {"health": health, "overrides": said}
+
+
+def _stitched(
+    told: Mapping[str, pl.DataFrame],
+    decisions: pl.DataFrame,
+    horizon: datetime,
+    production: Sequence[str],
+    coverage_start: datetime | None,
+) -> dict[str, pl.DataFrame]:
+    """The passes, over typed records with their ids."""
+    deployments = deployments_until(told["deployment"], horizon)
+    rollbacks = rollbacks_until(told["rollback"], horizon)
+    flags = flags_until(told["flag_change"], horizon)
+    known = incidents_until(overrides.laid_over(told["incident"], decisions), horizon)
+    events = told["incident_event"].filter(pl.col("at") <= horizon)
 
     # A flag that names no service takes its incident's.
     placeless = flags.filter(pl.col("service").is_null()).select("environment").unique()
@@ -70,14 +91,14 @@ def facts_of(
     deployments = deployments.with_row_index("row").pipe(_with_declared, known)
     placed = kept(deployments.select(*PLACED), pl.col("start").is_not_null())
     line, carried = _lineage(placed, rollbacks)
-    incidents = _with_stamping(fold(known, events, parts))
+    incidents = _with_stamping(fold(known, events, parts, horizon))
 
     switches = links.flag_offs(flags, incidents, known, parts)
     pieces, attempts = _attempts(line, rollbacks, switches, carried)
     named = _named(pieces, attempts, incidents, known, line, rollbacks, switches, parts)
     attempts = attempts.join(parts, on="part", how="left", maintain_order="left")
     attempts = attempts.pipe(links.with_incident, named, incidents).pipe(links.with_race, line).pipe(links.with_episodes)
-    line = _with_drills(line, rollbacks, carried)
+    line = _with_drills(line, rollbacks, carried).pipe(overrides.labelled, decisions)
 
     latest = links.candidates(incidents, line, attempts, pieces)
     causes = evidence_pass.causes_declared(incidents, line)
@@ -87,17 +108,23 @@ def facts_of(
     # A declared rollback that took its place in the lineage is no deployment: nothing is held against it.
     shipped = line.lazy().filter(~pl.col("entered")).select("idx").collect()
     by_undoing = by_undoing.join(shipped, on="idx", how="semi")
-    evidence = pl.concat([by_time, by_undoing])
+    evidence = pl.concat([by_time, by_undoing, overrides.by_review(line)])
+    # A reviewer's "not failed" takes the ground from all of it; what had spoken for a failure stays to be seen.
+    cleared = line.lazy().filter(pl.col("label") == "none").select("idx").collect()["idx"].implode()
+    evidence = evidence.with_columns(overruled=pl.col("idx").is_in(cleared))
+    standing = evidence.filter(~pl.col("overruled"))
 
     attempts = (
         attempts.pipe(outcomes.with_outcome, incidents, line, pieces, horizon)
         .pipe(outcomes.with_storm)
-        .pipe(outcomes.with_reapplied, line, pieces, evidence, horizon)
-        .pipe(outcomes.with_known_good, line, evidence)
+        .pipe(outcomes.with_reapplied, line, pieces, standing, horizon)
+        .pipe(outcomes.with_known_good, line, standing)
     )
     evidence = evidence.join(attempts.select("attempt", "regretted"), on="attempt", how="left").with_columns(
         pl.col("regretted").fill_null(value=False)
     )
+    causes = causes.filter((pl.col("rule") == "override") | ~pl.col("idx").is_in(cleared))
+    by_time, by_undoing = (rows.filter(~pl.col("idx").is_in(cleared)) for rows in (by_time, by_undoing))
     rows = _phases(incidents, attempts, causes, by_time, by_undoing, fixing, line, horizon)
     return tables.finished(
         line=line,
@@ -291,7 +318,7 @@ def _phases(
         by_undoing.filter(pl.col("rule") == "derived:undone").select("attempt", "level", "at", undoes="idx"), on=["attempt", "undoes"]
     )
     undone = undone.select("inc", "level", "at", idx="undoes")
-    timed = by_time.filter(pl.col("rule") != "declared").select("inc", "idx", "level", "rule")
+    timed = by_time.filter(~pl.col("rule").is_in(["declared", "override"])).select("inc", "idx", "level", "rule")
     fixes = of_rows(fixing, "idx", line, start="start", deployed_at="deployed_at", successful="successful")
     acts = pl.concat([real.select("inc", at="started_at"), fixes.select("inc", at="start")])
     worked = real.filter(pl.col("outcome").is_in(["succeeded", "pending"]))

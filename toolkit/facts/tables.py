@@ -28,7 +28,7 @@ def finished(
     coverage_start: datetime | None,
 ) -> dict[str, pl.DataFrame]:
     """deployments, rollbacks, incidents, hotfixes, evidence, health: sorted, so that equal input gives equal tables."""
-    line = _with_failure(line, evidence).pipe(_with_recovery, evidence, attempts, incidents, pieces)
+    line = line.pipe(_with_failure, evidence).pipe(_with_recovery, evidence, attempts, incidents, pieces)
     timeless = deployments.filter(pl.col("start").is_null())
     deployed = _deployments(line, deployments, timeless, attempts, incidents, pieces, horizon)
     ids = line["id"]
@@ -44,6 +44,7 @@ def finished(
         rule="rule",
         by=pl.coalesce("by_incident", "by_attempt"),
         regretted="regretted",
+        overruled="overruled",
     )
     return {
         "deployments": deployed,
@@ -58,9 +59,17 @@ def finished(
 def _with_failure(line: pl.DataFrame, evidence: pl.DataFrame) -> pl.DataFrame:
     """Adds failed, failed_source, failed_at, evidence_inc, failed_final, stopped."""
     final = evidence.with_columns(final=pl.when("regretted").then(pl.lit("possible")).otherwise("level"))
-    after = strongest(final, "final").select("idx", failed_final="failed")
+    after = strongest(final.filter(~pl.col("overruled")), "final").select("idx", failed_final="failed")
     line = line.pipe(at_rows, strongest(evidence)).pipe(at_rows, after)
-    return line.with_columns(stopped=pl.col("unsuccessful") & pl.col("failed").is_null())
+    if line["label"].null_count() == len(line):
+        return line.with_columns(stopped=pl.col("unsuccessful") & pl.col("failed").is_null())
+    # What spoke for a failure stays to be seen in `failed`; it has no moment and no incident any more.
+    cleared = (pl.col("label") == "none").fill_null(value=False)
+    return line.with_columns(
+        failed_source=pl.when(pl.col("label").is_not_null()).then(pl.lit("override")).otherwise("failed_source"),
+        **{name: pl.when(~cleared).then(name).alias(name) for name in ("failed_at", "evidence_inc")},
+        stopped=pl.col("unsuccessful") & (pl.col("failed").is_null() | cleared),
+    )
 
 
 def _with_recovery(
@@ -77,7 +86,8 @@ def _with_recovery(
     first = undoing.sort("started_at", "id").unique("idx", keep="first", maintain_order=True)
     worked = undoing.filter(~pl.col("status").is_in(["failed", "cancelled", "partial", "in_progress"]))
     done = worked.group_by("idx").agg(undone_done=pl.col("completed_at").max())
-    linked = pl.concat([evidence.select("idx", "inc").drop_nulls(), undoing.select("idx", "inc").drop_nulls()]).unique()
+    standing = evidence.filter(~pl.col("overruled"))
+    linked = pl.concat([standing.select("idx", "inc").drop_nulls(), undoing.select("idx", "inc").drop_nulls()]).unique()
     linked = linked.join(incidents.select("inc", "recovered_at", "declared_start"), on="inc")
     over = linked.group_by("idx").agg(over=pl.col("recovered_at").max(), incident_started_at=pl.col("declared_start").min())
     return (
@@ -85,9 +95,9 @@ def _with_recovery(
         .pipe(at_rows, done)
         .pipe(at_rows, over)
         .with_columns(
-            recovered_at=pl.when(pl.col("failed").is_not_null() | pl.col("undone_by").is_not_null()).then(
-                pl.coalesce("over", "undone_done")
-            )
+            recovered_at=pl.when(
+                (pl.col("failed").is_not_null() & pl.col("label").ne_missing("none")) | pl.col("undone_by").is_not_null()
+            ).then(pl.coalesce("over", "undone_done"))
         )
         .drop("over", "undone_done")
     )

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from toolkit.errors import Busy, DataError, UsageError
 from toolkit.store.entries import KINDS, LONGEST, Body, canonical, checked, named
 from toolkit.store.lock import hold
 
-__all__ = ["Entry", "Journal", "Problem"]
+__all__ = ["Entry", "Journal", "Problem", "digest_of"]
 
 SCHEMA = 1
 _COLUMNS = "seq, id, kind, about, author, verified, at, why, body, before, hash"
@@ -117,8 +117,7 @@ class Journal:
 
     def digest(self) -> str:
         """One hash over what the fact entries in force say; not over who said it, when and why."""
-        said = sorted(canonical([entry.kind, entry.about, entry.body]) for entry in self.facts())
-        return hashlib.sha256(canonical(said).encode()).hexdigest()
+        return digest_of(self.facts())
 
     def head(self) -> tuple[int, str]:
         """Number and hash of the last entry; (0, zeros) where there is none."""
@@ -280,6 +279,12 @@ class Journal:
         finally:
             os.close(handle)
         os.replace(draft, self._head)
+
+
+def digest_of(facts: Iterable[Entry]) -> str:
+    """One hash over what entries say; not over who said it, when and why, nor over their order."""
+    said = sorted(canonical([entry.kind, entry.about, entry.body]) for entry in facts)
+    return hashlib.sha256(canonical(said).encode()).hexdigest()
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
