@@ -68,6 +68,23 @@ def test_the_share_that_was_inferred_is_told() -> None:
     assert dict(found.select("column", "share").rows()) == {"detected_at": 0, "decided_at": 0.5}
 
 
+def test_what_was_said_derived_and_corrected_is_counted_apart() -> None:
+    ways = ["declared", "declared", "derived:first_attempt", "override", None]
+    troubles = [incident(decided_at_source=way, detected_at_source="declared") for way in ways]
+    found = explain(workspace(incidents=troubles), "time_to_decide").inferred
+    assert found.filter(pl.col("column") == "decided_at").row(0) == ("decided_at", 4, 2, 1, 1, 1 / 4)
+
+
+def test_gaps_in_the_window_are_shown_as_far_as_they_lie_in_it() -> None:
+    def gap(stream: str, first: float, last: float) -> dict[str, object]:
+        return {"stream": stream, "source": "ci", "start": at(first).isoformat(), "end": at(last).isoformat(), "gap": True}
+
+    covered = {"stream": "deployments", "source": "ci", "start": MONDAY.isoformat(), "end": HORIZON.isoformat(), "gap": False}
+    coverage = [covered, gap("deployments", 5, 9), gap("deployments", 1, 2), gap("incidents", 8, 9)]
+    found = explain(workspace(deployments=[deployment(at=at(20))], coverage=coverage), "change_failure_rate", start=at(7)).gaps
+    assert found.rows() == [("deployments", "ci", at(7), at(9))]
+
+
 def test_times_in_the_wrong_order_are_a_reason_of_their_own() -> None:
     trouble = incident(id="i", detected_at=at(2))
     ships = [deployment(hotfix="certain", hotfix_incident="i", at=at(1))]

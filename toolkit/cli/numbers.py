@@ -204,8 +204,11 @@ def explain(
     if len(found.excluded):
         print_table(["left out", "rows"], found.excluded.rows(), right=("rows",))
     if len(found.inferred):
-        told = [[row["column"], row["derived"], row["n"]] for row in found.inferred.iter_rows(named=True)]
-        print_table(["time or kind", "derived", "of"], told, right=("derived", "of"))
+        ways = ["declared", "derived", "override", "n"]
+        told = [[row["column"], *(row[way] for way in ways)] for row in found.inferred.iter_rows(named=True)]
+        print_table(["time or kind", "declared", "derived", "corrected", "of"], told, right=("declared", "derived", "corrected", "of"))
+    if len(found.gaps):
+        print_table(["nobody watched", "source", "from", "to"], found.gaps.rows())
     if len(found.counted):
         shown = [name for name in found.counted.columns if name in (*SHOWN[found.metric.fact], "at", "sample", "open")]
         print_table(shown, found.counted.tail(LISTED).select(shown).rows())
@@ -252,5 +255,6 @@ def _as_object(found: Any) -> dict[str, Any]:
         "excluded": records(found.excluded),
         "rows_excluded": records(found.rows_excluded),
         "inferred": records(found.inferred),
+        "gaps": records(found.gaps),
         "digest": found.digest,
     }

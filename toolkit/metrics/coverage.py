@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import polars as pl
+
 from toolkit.metrics.reading import STREAMS, Published
 from toolkit.metrics.scope import Scope, moment
 
-__all__ = ["covered_weeks"]
+__all__ = ["covered_weeks", "gaps_in"]
 
 WEEK = timedelta(days=7)
 
@@ -29,6 +31,19 @@ def covered_weeks(w: Published, fact: str, scope: Scope) -> list[tuple[float, bo
         missing = sum((max(min(stop, until) - max(start, since), timedelta(0)) for start, stop in gaps), timedelta(0))
         result.append(((length - missing) / WEEK, missing > timedelta(0)))
     return result
+
+
+def gaps_in(w: Published, fact: str, scope: Scope) -> pl.DataFrame:
+    """stream, source, start, end of every gap of the fact's records within the window; what was never connected is no gap."""
+    rows = []
+    for row in w.meta.get("coverage") or []:
+        if not row.get("gap") or row["stream"] not in STREAMS.get(fact, ()):
+            continue
+        start, end = max(moment(row["start"], UTC), scope.start), min(moment(row["end"], UTC), scope.end)
+        if start < end:
+            rows.append({"stream": row["stream"], "source": row.get("source"), "start": start, "end": end})
+    times = dict.fromkeys(("start", "end"), pl.Datetime("us", "UTC"))
+    return pl.DataFrame(rows, schema={"stream": pl.String, "source": pl.String, **times}).sort("start", "stream", "source")
 
 
 def _merged(spans: Sequence[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from toolkit.metrics.coverage import covered_weeks
+from toolkit.metrics.coverage import covered_weeks, gaps_in
 from toolkit.metrics.estimates import P90
 from toolkit.metrics.measurement import chosen, measure
 from toolkit.metrics.metric import Count, Duration, Metric, Rate
@@ -24,8 +24,10 @@ class Explanation:
     """One number, taken apart.
 
     counted: the rows it is made of, with `sample` (and `open`: the time so far). rows_excluded: the others in scope, with `reason`;
-    excluded: reason and n, in the order in which reasons are tried. inferred: column, n, derived, share: how much of the number rests on
-    times and kinds that were derived. row: as measure() gives it. digest: the version of the published facts.
+    excluded: reason and n, in the order in which reasons are tried. inferred: column, n, declared, derived, override, share: how much of
+    the number rests on times and kinds that a source said, that a rule derived (and the share of those), that a person corrected. gaps:
+    stream, source, start, end: where in the window nobody was watching. row: as measure() gives it. digest: the version of the published
+    facts.
     """
 
     metric: Metric
@@ -38,6 +40,7 @@ class Explanation:
     excluded: pl.DataFrame
     rows_excluded: pl.DataFrame
     inferred: pl.DataFrame
+    gaps: pl.DataFrame
     row: dict[str, Any]
     note: str | None
     digest: str | None
@@ -83,6 +86,7 @@ def explain(
         excluded=tally,
         rows_excluded=left_out.drop("_code", "sample", "open", strict=False),
         inferred=_inferred(metric, counted),
+        gaps=gaps_in(w, metric.fact, scope),
         row=row,
         note=row["note"],
         digest=w.meta.get("version"),
@@ -115,11 +119,13 @@ def _inferred(metric: Metric, counted: pl.DataFrame) -> pl.DataFrame:
     rows = []
     for column in metric.inferred:
         source = f"{column}_source"
-        if source in counted.columns:
-            known = counted[source].drop_nulls()
-            derived = int(known.cast(pl.String).str.starts_with("derived").sum() or 0)
-            rows.append({"column": column, "n": len(known), "derived": derived, "share": derived / len(known) if len(known) else None})
-    return pl.DataFrame(rows, schema={"column": pl.String, "n": pl.Int64, "derived": pl.Int64, "share": pl.Float64})
+        if source not in counted.columns:
+            continue
+        known = counted[source].drop_nulls().cast(pl.String).str.split(":").list.first()
+        ways = {way: int((known == way).sum()) for way in ("declared", "derived", "override")}
+        rows.append({"column": column, "n": len(known), **ways, "share": ways["derived"] / len(known) if len(known) else None})
+    counts = dict.fromkeys(("n", "declared", "derived", "override"), pl.Int64)
+    return pl.DataFrame(rows, schema={"column": pl.String, **counts, "share": pl.Float64})
 
 
 def _formula(metric: Metric, row: dict[str, Any], counted: pl.DataFrame, weeks: float) -> str:

@@ -105,6 +105,9 @@ def explained(whole: View, scope: Scope, metric: str) -> None:
             st.dataframe(told.inferred, hide_index=True, column_config={"share": share}, alt="Share of derived values by column")
         else:
             st.caption("Nothing: this number reads no value that a rule can derive.")
+    if len(told.gaps):
+        st.caption("Within the window nobody was watching here:")
+        table(told.gaps, f"Gaps in what {told.title} is counted from")
     st.caption(f"Warehouse {whole.version[:12]}, from {told.start:%-d %B %Y %H:%M} to {told.end:%-d %B %Y %H:%M} UTC")
 
 
