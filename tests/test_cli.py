@@ -231,6 +231,15 @@ def test_compare_takes_no_periods(said: Said, folder: Path) -> None:
     assert "There are: cart, shop" in said.err
 
 
+def test_doctor_tells_how_far_numbers_swing_with_their_window(said: Said, folder: Path) -> None:
+    said("doctor", "--json", "--workspace", folder)
+    edges = {row["metric"]: row for row in said.json()["edges"]}
+    # Four deployments, three of them releases: all stay, the time they are divided by does not.
+    assert edges["deployment_frequency"]["least"] < edges["deployment_frequency"]["most"]
+    said("doctor", "--workspace", folder)
+    assert "window ± 1 day" in said.out
+
+
 def test_another_tools_definition_is_named_in_the_row(said: Said, folder: Path) -> None:
     assert said("metrics", "change_failure_rate", "--definition", "devlake", "--json", "--workspace", folder) == 0
     (row,) = said.json()

@@ -11,9 +11,12 @@ from cyclopts import Parameter
 
 from toolkit.cli.options import Json, Publish, Where, opened
 from toolkit.cli.output import print_json, print_table, records, talk
+from toolkit.cli.wording import amount
 from toolkit.errors import DataError, KnowngoodError, UsageError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from ingest.engine import RunReport
     from toolkit.workspace import Workspace
 
@@ -212,18 +215,48 @@ def coverage(*, as_json: Json = False, workspace: Where = None) -> int:
 
 
 def doctor(*, as_json: Json = False, workspace: Where = None) -> int:
-    """Whether the numbers can be trusted: what contradicts itself, is missing, stale or in quarantine. Exit code 1 on findings."""
+    """Whether the numbers can be trusted: what contradicts itself, is missing, stale or in quarantine. Exit code 1 on findings.
+
+    Also how far the headline numbers of the last 26 weeks swing when the window is a day longer, shorter or earlier; one that leaves its
+    own interval is a finding.
+    """
     place = opened(workspace)
-    findings = list(_findings(place))
+    swung = _swings(place)
+    findings = [*_findings(place), *_hanging(swung)]
     if as_json:
-        print_json({"workspace": place.root, "findings": findings})
-    elif findings:
+        print_json({"workspace": place.root, "findings": findings, "edges": records(swung) if swung is not None else []})
+        return FINDINGS if findings else 0
+    if swung is not None and len(swung):
+        moving = swung.filter(swung["swing"] > 0)
+        lines = [
+            [row["metric"], *(amount(row[name], row["unit"]) for name in ("value", "least", "most"))]
+            for row in moving.iter_rows(named=True)
+        ]
+        print_table(["window ± 1 day", "now", "least", "most"], lines, right=("now", "least", "most"))
+    if findings:
         print_table(
             ["what", "rows", "why", "next"], ([item["what"], item["rows"], item["why"], item["next"]] for item in findings), right=("rows",)
         )
     else:
         talk("Nothing to complain about.")
     return FINDINGS if findings else 0
+
+
+def _swings(place: Workspace) -> pl.DataFrame | None:
+    """None before the first publish."""
+    from toolkit.metrics.edges import swings
+
+    try:
+        return swings(place)
+    except KnowngoodError:
+        return None
+
+
+def _hanging(swung: pl.DataFrame | None) -> Iterable[dict[str, Any]]:
+    for row in swung.filter("hangs").iter_rows(named=True) if swung is not None else ():
+        now, least, most = (amount(row[name], row["unit"]) for name in ("value", "least", "most"))
+        why = f"{now} now, {least} to {most} with the window a day longer, shorter or earlier: more than its interval allows for"
+        yield {"what": f"window: {row['metric']}", "rows": 1, "why": why, "next": "say the window with the number, or take a longer one"}
 
 
 def _findings(place: Workspace) -> Iterable[dict[str, Any]]:
