@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError
@@ -21,14 +21,16 @@ from toolkit.store import warehouse
 from toolkit.store.entries import TIMES
 from toolkit.store.journal import Entry, digest_of
 from toolkit.store.ledger import Ledger
+from toolkit.store.lock import hold
 from toolkit.store.people import PEOPLE
 from toolkit.watch import watched, with_criterion_met
 
 if TYPE_CHECKING:
     from toolkit.workspace import Workspace
 
-__all__ = ["horizon_of", "is_current", "overrides_of", "publish", "settings_of", "version_of"]
+__all__ = ["STITCHING", "horizon_of", "is_current", "overrides_of", "publish", "settings_of", "version_of"]
 
+STITCHING = "stitching.lock"
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 # The records that the passes read; the horizon is theirs.
 STITCHED = ("deployment", "rollback", "incident", "incident_event", "flag_change")
@@ -36,12 +38,21 @@ STITCHED = ("deployment", "rollback", "incident", "incident_event", "flag_change
 KEPT = ("incident_event", "flag_change", "owner", "artifact", "gate", "verdict", "review", "action_item")
 
 
-def publish(workspace: Workspace, *, force: bool = False) -> str:
+def publish(workspace: Workspace, *, force: bool = False, begun: Callable[[], None] | None = None) -> str:
     """Stitches what the ledger holds and publishes it. Returns the warehouse's version; a version that is current already is not
     written again.
 
-    Raises Busy when somebody else holds the ledger for more than 10 s.
+    One publishes at a time, so that what was read later is never replaced by what was read earlier. `begun` is called when it is this
+    one's turn, before anything is read.
+    Raises Busy when somebody else holds the ledger for more than 10 s, or publishes for more than 10 min.
     """
+    with hold(workspace.state / STITCHING, wait=600.0):
+        if begun is not None:
+            begun()
+        return _published(workspace, force=force)
+
+
+def _published(workspace: Workspace, *, force: bool) -> str:
     decided = workspace.journal.facts()
     digest, records, coverage = _snapshot(workspace.ledger)
     settings = settings_of(workspace)
@@ -63,7 +74,7 @@ def publish(workspace: Workspace, *, force: bool = False) -> str:
     tables["incidents"] = with_criterion_met(tables["incidents"], tables["criteria_met"])
     if len(tables["watched"]) and workspace.ledger.digest() != digest:
         # Samples came in while they were read, a service at a time: these are of two moments.
-        return publish(workspace, force=force)
+        return _published(workspace, force=force)
     meta = {
         "horizon": horizon.isoformat() if horizon else None,
         "horizon_source": horizon_source,

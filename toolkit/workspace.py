@@ -58,6 +58,7 @@ warehouse-*
 CURRENT*
 people.key*
 *.lock
+*.log
 *.door
 """
 

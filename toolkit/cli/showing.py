@@ -36,7 +36,12 @@ Port = Annotated[int | None, Parameter(help=f"Port on localhost; default: {PORT}
 
 def app(*, port: Port = None, workspace: Where = None) -> int:
     """The app, on localhost."""
-    return _serve(opened(workspace), port)
+    from toolkit.publishing import catch_up
+
+    place = opened(workspace)
+    if catch_up(place):
+        talk("Decisions were saved and never published: that is being done now.")
+    return _serve(place, port)
 
 
 def demo(
