@@ -1,0 +1,1 @@
+"""Simulations with known truth: whether what the statistics promise is what happens."""
