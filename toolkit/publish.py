@@ -54,12 +54,15 @@ def publish(workspace: Workspace, *, force: bool = False, begun: Callable[[], No
 
 def _published(workspace: Workspace, *, force: bool) -> str:
     decided = workspace.journal.facts()
-    digest, records, coverage = _snapshot(workspace.ledger)
-    settings = settings_of(workspace)
-    version = version_of(digest, settings, coverage, digest_of(decided))
-    path = warehouse.current(workspace.state)
-    if not force and path is not None and path.exists() and warehouse.meta(path).get("version") == version:
-        return version
+    ledger, settings = workspace.ledger, settings_of(workspace)
+    # All of one moment: while the ledger is open here, no flush can come between the reads.
+    with ledger.opened():
+        digest, coverage = ledger.digest(), ledger.coverage()
+        version = version_of(digest, settings, coverage, digest_of(decided))
+        path = warehouse.current(workspace.state)
+        if not force and path is not None and path.exists() and warehouse.meta(path).get("version") == version:
+            return version
+        records = {name: _read(ledger, name) for name in dict.fromkeys((*STITCHED, *KEPT))}
     overrides = overrides_of(decided)
     horizon, horizon_source = horizon_of(records | {"override": overrides}, coverage, workspace.settings.horizon)
     told = coverage.filter((pl.col("stream") == "incidents") & ~pl.col("assumed") & ~pl.col("gap"))
@@ -104,11 +107,10 @@ def settings_of(workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _snapshot(ledger: Ledger) -> tuple[str, dict[str, pl.DataFrame], pl.DataFrame]:
-    """Digest, records and coverage of one moment: while the ledger is open here, no flush can come between the reads."""
-    with ledger.opened():
-        records = {name: ledger.read(RECORDS[name].table, _columns(name)) for name in dict.fromkeys((*STITCHED, *KEPT))}
-        return ledger.digest(), records, ledger.coverage()
+def _read(ledger: Ledger, record: str) -> pl.DataFrame:
+    """What the record's current rows say. Of those that are only stitched, columns without any value stay where they are."""
+    table, columns = RECORDS[record].table, _columns(record)
+    return ledger.read(table, columns if record in KEPT else ["source", *ledger.filled(table, columns[1:])])
 
 
 def _as_told(record: str, frame: pl.DataFrame) -> pl.DataFrame:

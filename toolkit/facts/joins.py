@@ -13,7 +13,7 @@ def moments_in(moments: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     """Pairs of rows where `from` <= `moment` < `until` and `part` is the same.
 
     moments: part, moment (datetime), …; spans: part, from, until (datetimes), …. Other columns are kept; they must not clash.
-    Part and time go into one integer, so that the engine sorts once instead of comparing every pair of a partition.
+    Part and time go into one integer. The shorter side is then looked up in the longer one, sorted.
     """
     moments, spans = moments.drop_nulls("moment"), spans.filter(pl.col("from") < pl.col("until"))
     if moments.is_empty() or spans.is_empty():
@@ -28,10 +28,28 @@ def moments_in(moments: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     def key(name: str) -> pl.Expr:
         return pl.col("part") * width + (pl.col(name).to_physical() - low)
 
-    left = moments.with_columns(_at=key("moment"))
-    right = spans.with_columns(_from=key("from"), _until=key("until")).drop("part", "from", "until")
-    pairs = left.lazy().join_where(right.lazy(), pl.col("_at") >= pl.col("_from"), pl.col("_at") < pl.col("_until")).collect()
-    return pairs.drop("_at", "_from", "_until")
+    moments = moments.with_columns(_at=key("moment"))
+    spans = spans.with_columns(_from=key("from"), _until=key("until")).drop("part", "from", "until")
+    if len(spans) <= len(moments):
+        moments = moments if moments["_at"].is_sorted() else moments.sort("_at")
+        low_row, high_row = (moments["_at"].search_sorted(spans[name], side="left") for name in ("_from", "_until"))
+        short, row = _expanded(low_row, high_row)
+        return moments.drop("_at").select(pl.all().gather(row)).hstack(spans.drop("_from", "_until").select(pl.all().gather(short)))
+    spans = spans if spans["_from"].is_sorted() else spans.sort("_from")
+    # The first span that can reach a moment is the first up to which any ends after it.
+    low_row = spans["_until"].cum_max().search_sorted(moments["_at"], side="right")
+    high_row = spans["_from"].search_sorted(moments["_at"], side="right")
+    short, row = _expanded(low_row, high_row)
+    reached = (spans["_until"].gather(row) > moments["_at"].gather(short)).arg_true()
+    short, row = short.gather(reached), row.gather(reached)
+    return moments.drop("_at").select(pl.all().gather(short)).hstack(spans.drop("_from", "_until").select(pl.all().gather(row)))
+
+
+def _expanded(low: pl.Series, high: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """For each row the numbers from `low` up to `high`: the rows, and the numbers, one pair each."""
+    ranges = pl.DataFrame({"low": low, "high": high}).with_row_index("short").filter(pl.col("low") < pl.col("high"))
+    pairs = ranges.select("short", row=pl.int_ranges("low", "high", dtype=pl.UInt32)).explode("row")
+    return pairs["short"], pairs["row"]
 
 
 def at_rows(frame: pl.DataFrame, told: pl.DataFrame, on: str = "idx") -> pl.DataFrame:

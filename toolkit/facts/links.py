@@ -188,19 +188,31 @@ def with_episodes(attempts: pl.DataFrame) -> pl.DataFrame:
         anchor=pl.col("attempt").first().over("inc", "part"),
     )
     alone = joins.filter(pl.col("inc").is_null()).sort("part", "started_at", "id")
-    anchors: list[int] = []
-    part, first, anchor = None, None, 0
-    for attempt, place, start in alone.select("attempt", "part", "started_at").iter_rows():
-        if place != part or first is None or start - first >= EPISODE:
-            part, first, anchor = place, start, attempt
-        anchors.append(anchor)
-    alone = alone.with_columns(anchor=pl.Series(anchors, dtype=pl.Int64))
+    alone = alone.with_columns(anchor=_anchors(alone))
     episodes = (
         pl.concat([linked, alone])
         .sort("started_at", "id")
         .select("attempt", episode="anchor", episode_order=pl.int_range(1, pl.len() + 1).over("anchor"))
     )
     return attempts.join(episodes, on="attempt", how="left", maintain_order="left")
+
+
+def _anchors(alone: pl.DataFrame) -> pl.Series:
+    """The attempt that opened the episode of each, for attempts in order: one that starts within 2 h of it joins."""
+    gap = pl.col("started_at") - pl.col("started_at").shift(1)
+    apart = (pl.col("part") != pl.col("part").shift(1)) | (gap >= EPISODE)
+    runs = alone.select("attempt", "started_at", run=apart.fill_null(value=True).cum_sum())
+    runs = runs.with_columns(anchor=pl.col("attempt").first().over("run"), lasts=pl.col("started_at").max().over("run"))
+    long = pl.col("lasts") - pl.col("started_at").first().over("run") >= EPISODE
+    # Only where each follows soon after the one before, but not all of them after the first, is there an order to walk.
+    runs = runs.with_columns(long=long).with_row_index("row")
+    anchors = runs["anchor"].to_list() if runs["long"].any() else []
+    last, first, anchor = None, None, 0
+    for row, attempt, start, run in runs.filter("long").select("row", "attempt", "started_at", "run").iter_rows():
+        if run != last or first is None or start - first >= EPISODE:
+            last, first, anchor = run, start, attempt
+        anchors[row] = anchor
+    return pl.Series("anchor", anchors, pl.Int64) if anchors else runs["anchor"].cast(pl.Int64)
 
 
 def candidates(incidents: Incidents, deployments: pl.DataFrame, attempts: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:

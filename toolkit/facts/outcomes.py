@@ -87,8 +87,9 @@ def _with_recovery(attempts: pl.DataFrame, incidents: Incidents) -> pl.DataFrame
 
 def _with_followed(attempts: pl.DataFrame) -> pl.DataFrame:
     """Adds followed: another attempt of the episode came before that recovery."""
-    later = pl.col("started_at").shift(-1).over("episode", order_by="episode_order")
-    attempts = attempts.with_columns(next_start=pl.when(pl.col("episode").is_not_null()).then(later))
+    ordered = attempts.select("attempt", "episode", "episode_order", "started_at").drop_nulls("episode").sort("episode", "episode_order")
+    following = pl.when(pl.col("episode") == pl.col("episode").shift(-1)).then(pl.col("started_at").shift(-1))
+    attempts = attempts.join(ordered.select("attempt", next_start=following), on="attempt", how="left", maintain_order="left")
     followed = pl.col("next_start").is_not_null() & (pl.col("recovery").is_null() | (pl.col("next_start") < pl.col("recovery")))
     return attempts.with_columns(followed=followed.fill_null(value=False)).drop("next_start")
 

@@ -20,6 +20,7 @@ from toolkit.facts.observed import (
     flags_until,
     incidents_until,
     partitions,
+    placed,
     rollbacks_until,
     typed,
 )
@@ -80,7 +81,7 @@ def _stitched(
     placeless = flags.filter(pl.col("service").is_null()).select("environment").unique()
     lent = known.select(pl.col("services").alias("service")).explode("service").unique().join(placeless, how="cross")
     parts = partitions([deployments, rollbacks, _places(flags), _places(known), lent.drop_nulls()], production)
-    deployments, rollbacks = (frame.join(parts, on=["service", "environment"], how="left") for frame in (deployments, rollbacks))
+    deployments, rollbacks = placed(deployments, parts), placed(rollbacks, parts)
     environments = parts.select("environment", "production").unique()
     flags = flags.join(environments, on="environment", how="left")
     known = known.join(environments, on="environment", how="left").with_columns(pl.col("production").fill_null(value=True))
@@ -89,8 +90,7 @@ def _stitched(
     known = known.sort("source", "source_id").with_row_index("rec").with_columns(pl.col("rec").cast(pl.Int64))
 
     deployments = deployments.with_row_index("row").pipe(_with_declared, known)
-    placed = kept(deployments.select(*PLACED), pl.col("start").is_not_null())
-    line, carried = _lineage(placed, rollbacks)
+    line, carried = _lineage(kept(deployments.select(*PLACED), pl.col("start").is_not_null()), rollbacks)
     incidents = _with_stamping(fold(known, events, parts, horizon))
 
     switches = links.flag_offs(flags, incidents, known, parts)
@@ -106,8 +106,7 @@ def _stitched(
     by_time = evidence_pass.evidence_by_time(incidents, causes, latest, fixing.filter("named"))
     by_undoing = evidence_pass.evidence_by_undoing(attempts, pieces, line)
     # A declared rollback that took its place in the lineage is no deployment: nothing is held against it.
-    shipped = line.lazy().filter(~pl.col("entered")).select("idx").collect()
-    by_undoing = by_undoing.join(shipped, on="idx", how="semi")
+    by_undoing = of_rows(by_undoing, "idx", line, entered="entered").filter(~pl.col("entered")).drop("entered")
     evidence = pl.concat([by_time, by_undoing, overrides.by_review(line)])
     # A reviewer's "not failed" takes the ground from all of it; what had spoken for a failure stays to be seen.
     cleared = line.lazy().filter(pl.col("label") == "none").select("idx").collect()["idx"].implode()

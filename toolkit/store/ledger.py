@@ -87,6 +87,12 @@ class Ledger:
         with self.opened() as con:
             return con.sql(f"SELECT {columns} FROM samples WHERE service = $service {named} ORDER BY {order}", params=given).pl()
 
+    def filled(self, table: str, columns: list[str]) -> list[str]:
+        """Those of the columns in which any current row has a value."""
+        any_value = ", ".join(f"EXISTS (SELECT 1 FROM {quoted(table)} WHERE {quoted(name)} IS NOT NULL)" for name in columns)
+        with self.opened() as con:
+            return [name for name, holds in zip(columns, con.execute(f"SELECT {any_value}").fetchall()[0], strict=True) if holds]
+
     def versions(self, table: str, columns: list[str] | None = None) -> pl.DataFrame:
         """The superseded rows of a record's table."""
         return self.read(f"{table}_versions", columns)
