@@ -50,6 +50,31 @@ def test_every_type_comes_back_as_it_went_in(tmp_path: Path) -> None:
     assert warehouse.tables(path) == ["empty", "facts"]
 
 
+def test_columns_of_a_long_table_that_say_little_stand_apart_and_nobody_notices(tmp_path: Path) -> None:
+    rows = 20_000
+    written = pl.DataFrame(
+        {
+            "id": [f"d{row}" for row in range(rows)],
+            "undone_by": [f"r{row}" if row % 1_000 == 7 else None for row in range(rows)],
+            "seen": [row % 10 > 0 for row in range(rows)],
+            "took": [timedelta(seconds=row) if row % 500 == 7 else None for row in range(rows)],
+            "undoes_all": [["a", "b"] if row == rows - 1 else None for row in range(rows)],
+            "nothing": pl.Series([None] * rows, dtype=pl.String),
+        }
+    )
+    path = warehouse.write(tmp_path, "v1", {"long": written}, {})
+    assert warehouse.read(path, "long").equals(written)
+    assert warehouse.read(path, "long").schema == written.schema
+    for columns in (["took", "id"], ["undone_by", "nothing"], ["seen"]):
+        assert warehouse.read(path, "long", columns).equals(written.select(columns))
+        assert warehouse.read(path, "long", columns, limit=8).equals(written.select(columns).head(8))
+    with duckdb.connect() as con:
+        con.execute(f"ATTACH '{path}' AS anybody (READ_ONLY)")
+        (whole, undone) = con.execute("SELECT count(*), count(undone_by) FROM anybody.facts.long").fetchall()[0]
+        assert con.execute("SELECT undone_by FROM anybody.facts.long WHERE id = 'd1007'").fetchall() == [("r1007",)]
+    assert (whole, undone) == (rows, 20)
+
+
 def test_the_pointer_names_the_newest_and_the_last_two_stay(tmp_path: Path) -> None:
     assert warehouse.current(tmp_path) is None
     for number in range(4):

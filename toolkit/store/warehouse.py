@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from toolkit.errors import DataError
+from toolkit.facts.joins import at_rows
 from toolkit.store.connect import connect, literal, opened, quoted, select_list
 from toolkit.store.lock import hold
 
@@ -20,6 +21,9 @@ _POINTER = "CURRENT"
 # A file that DuckDB 1.4 and later open.
 _STORAGE = "v1.4.0"
 _KEPT = 2
+# In a long table, columns that are null in nine rows of ten stand apart, with the rows that they say anything of.
+_LONG = 10_000
+_THIN = 0.9
 
 
 def write(folder: Path, version: str, tables: dict[str, pl.DataFrame], meta: dict[str, Any]) -> Path:
@@ -61,15 +65,30 @@ def current(folder: Path) -> Path | None:
 def read(path: Path, table: str, columns: list[str] | None = None, *, limit: int | None = None) -> pl.DataFrame:
     """A table of the warehouse at `path`, with the types it was written with. Raises KeyError for a table it does not have."""
     with _opened(path) as con:
-        found = con.execute("SELECT types FROM tables WHERE name = ?", [table]).fetchall()
+        found = con.execute("SELECT types, thin FROM tables WHERE name = ?", [table]).fetchall()
         if not found:
             names = [name for (name,) in con.execute("SELECT name FROM tables ORDER BY name").fetchall()]
             raise KeyError(f"No table {table!r} in {path.name}. There are: {', '.join(names)}.")
         types: dict[str, str] = json.loads(found[0][0])
-        asked = "*" if columns is None else select_list(columns)
+        thin: list[str] = json.loads(found[0][1])
+        asked = list(types) if columns is None else columns
         until = "" if limit is None else f" LIMIT {int(limit)}"
-        frame = con.sql(f"SELECT {asked} FROM facts.{quoted(table)}{until}").pl()
-    return frame.with_columns(_restored(name, types[name]) for name in frame.columns if types[name] != "")
+        if not thin:
+            frame = con.sql(f"SELECT {select_list(asked)} FROM facts.{quoted(table)}{until}").pl()
+        else:
+            frame = _put_together(con, table, asked, thin, until)
+    return frame.with_columns(_restored(name, types[name]) for name in asked if types[name] != "")
+
+
+def _put_together(con: Any, table: str, columns: list[str], thin: list[str], until: str) -> pl.DataFrame:
+    """The view of a long table, with its rows in the order in which they were written."""
+    dense, apart = [name for name in columns if name not in thin], [name for name in columns if name in thin]
+    # Columns that stand apart do not say how many rows there are.
+    frame = con.sql(f"SELECT {select_list(dense) or 'true'} FROM dense.{quoted(table)}{until}").pl()
+    if apart:
+        rows = con.sql(f"SELECT row, {select_list(apart)} FROM thin.{quoted(table)} WHERE row < {len(frame)}").pl()
+        frame = at_rows(frame, rows, "row")
+    return frame.select(columns)
 
 
 def tables(path: Path) -> list[str]:
@@ -97,15 +116,32 @@ def _fill(path: Path, frames: dict[str, pl.DataFrame], about: dict[str, Any]) ->
         # It can be computed again at any time: four times the size for two thirds of the time is the better bargain.
         con.execute("SET force_compression = 'uncompressed'")
         con.execute(f"ATTACH {literal(path)} AS out (STORAGE_VERSION '{_STORAGE}')")
-        con.execute("CREATE SCHEMA out.facts; CREATE TABLE out.meta (value VARCHAR); CREATE TABLE out.tables (name VARCHAR, types VARCHAR)")
+        con.execute("CREATE SCHEMA out.facts; CREATE SCHEMA out.dense; CREATE SCHEMA out.thin")
+        con.execute("CREATE TABLE out.meta (value VARCHAR); CREATE TABLE out.tables (name VARCHAR, types VARCHAR, thin VARCHAR)")
         con.execute("INSERT INTO out.meta VALUES (?)", [json.dumps(about)])
         for name, frame in frames.items():
             flat, types = _flattened(frame)
-            con.register("frame", flat)
-            con.execute(f"CREATE TABLE out.facts.{quoted(name)} AS SELECT * FROM frame")
-            con.unregister("frame")
-            con.execute("INSERT INTO out.tables VALUES (?, ?)", [name, json.dumps(types)])
+            thin = [column.name for column in flat if len(flat) >= _LONG and column.null_count() >= _THIN * len(flat)]
+            if thin:
+                _write(con, f"dense.{quoted(name)}", flat.drop(thin))
+                some = pl.any_horizontal(pl.col(thin).is_not_null())
+                _write(con, f"thin.{quoted(name)}", flat.select(thin).with_row_index("row").filter(some))
+                con.execute(f"CREATE VIEW out.facts.{quoted(name)} AS {_view(name, flat.columns, thin)}")
+            else:
+                _write(con, f"facts.{quoted(name)}", flat)
+            con.execute("INSERT INTO out.tables VALUES (?, ?, ?)", [name, json.dumps(types), json.dumps(thin)])
         con.execute("DETACH out")
+
+
+def _write(con: Any, table: str, frame: pl.DataFrame) -> None:
+    con.register("frame", frame.to_arrow())
+    con.execute(f"CREATE TABLE out.{table} AS SELECT * FROM frame")
+    con.unregister("frame")
+
+
+def _view(name: str, columns: list[str], thin: list[str]) -> str:
+    listed = ", ".join(f"{'t' if column in thin else 'd'}.{quoted(column)}" for column in columns)
+    return f"SELECT {listed} FROM dense.{quoted(name)} AS d LEFT JOIN thin.{quoted(name)} AS t ON t.row = d.rowid"
 
 
 def _flattened(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
