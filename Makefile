@@ -9,7 +9,7 @@ PYTHON ?= $(NEWEST)
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help app setup test check format bench sample pictures lock clean
+.PHONY: help app setup test check format bench sample notebooks pictures lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ bench: setup ## the benchmark: ratios on this machine, and bench.json
 
 sample: setup ## write data/sample again, identically
 	$(BIN)/python -m toolkit.synthetic data/sample
+
+notebooks: setup ## the notebooks for Jupyter, in build/notebooks/
+	@mkdir -p build/notebooks
+	@for notebook in notebooks/*.py; do \
+		$(BIN)/marimo -q export ipynb $$notebook -f -o build/notebooks/$$(basename $$notebook .py).ipynb || exit 1; done
+	@ls build/notebooks/*.ipynb
 
 pictures: setup ## draw docs/*.png again (needs Chromium)
 	$(BIN)/knowngood demo

@@ -9,20 +9,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from toolkit.definitions import measure
-    from toolkit.metrics import explain
+    from toolkit.metrics import compare, explain
     from toolkit.workspace import Workspace
 
 # `open` stays out of `import *`: it would hide Python's own.
-__all__ = ["explain", "measure"]
+__all__ = ["compare", "explain", "measure"]
 
-HOMES = {"measure": "toolkit.definitions", "explain": "toolkit.metrics"}
+HOMES = {"measure": "toolkit.definitions", "explain": "toolkit.metrics", "compare": "toolkit.metrics"}
 
 
 def open(path: Path | str | None = None) -> Workspace:  # noqa: A001  # kg.open() is what the notebook says
-    """The workspace in this folder or above it; an error says how to start one."""
+    """The workspace in the folder named, else in KNOWNGOOD_WORKSPACE, else here or above; an error says how to start one."""
+    import os
+
     from toolkit.workspace import Workspace
 
-    return Workspace.find(path)
+    return Workspace.find(path or os.environ.get("KNOWNGOOD_WORKSPACE"))
 
 
 def __getattr__(name: str) -> Any:
