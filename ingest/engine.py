@@ -20,7 +20,7 @@ from ingest.pages import sync_pages
 from ingest.report import RunReport
 from toolkit.errors import DataError, KnowngoodError, UsageError
 from toolkit.records import RECORDS
-from toolkit.store.books import Counts, Load
+from toolkit.store.books import Counts, Load, Seen
 from toolkit.store.ledger import Ledger
 from toolkit.store.lock import hold
 from toolkit.store.mapping import Mapping
@@ -121,7 +121,7 @@ def _retry(ledger: Ledger, rows: pl.DataFrame, mapping: Mapping | None) -> RunRe
                 first["seen_at"],
                 how.model_dump_json(),
                 first["revised"],
-                covers=how.covers,
+                seen=_seen(first["record"], how),
                 again=tuple(rows["id"]),
             )
             total = ledger.flush(staged, 0, staged.rows - 1, load=entry, final=True)
@@ -150,7 +150,7 @@ def sync(site: Site, names: Sequence[str] = ()) -> list[RunReport]:
 def _sync(site: Site, name: str) -> list[RunReport]:
     """One source of the settings, by the module that its kind names."""
     options = dict(site.settings.sources[name])
-    kind = str(options.pop("kind", "files" if "path" in options else name))
+    kind = str(options.pop("kind", _kind(name, options)))
     try:
         module = source_named(kind)
         # What the engine lends is no option: naming it twice is refused by name.
@@ -174,6 +174,13 @@ def _sync(site: Site, name: str) -> list[RunReport]:
         except KnowngoodError as error:
             reports.append(RunReport(name, file.record, str(file.path), error=error.message, exit_code=error.exit_code))
     return reports
+
+
+def _kind(name: str, options: dict[str, Any]) -> str:
+    """What a source is that does not say so: files where it says what they hold, else what its name says."""
+    if "record" in options or "map" in options or ("path" in options and name not in source_names()):
+        return "files"
+    return name
 
 
 def _offered(site: Site, read: Any) -> dict[str, Any]:
@@ -234,7 +241,17 @@ def _load(
             scratch=ledger.folder / "staging.duckdb",
         ) as staged:
             entry = Load(
-                run, record, source, str(path), sha256, stream, stamp, mapping.model_dump_json(), revised, how=how, covers=mapping.covers
+                run,
+                record,
+                source,
+                str(path),
+                sha256,
+                stream,
+                stamp,
+                mapping.model_dump_json(),
+                revised,
+                how=how,
+                seen=_seen(record, mapping),
             )
             total = Counts(**known["counts"]) if resumed and known is not None else Counts()
             done = int(known["done"]) if resumed and known is not None else 0
@@ -258,6 +275,10 @@ def _model(record: str, mapping: Mapping) -> type[BaseModel]:
     if mapping.record is not None and mapping.record != record:
         raise UsageError(f"The mapping is for {mapping.record}, the file is loaded as {record}. Use one of the two for both.")
     return RECORDS[record]
+
+
+def _seen(record: str, mapping: Mapping) -> tuple[Seen, ...]:
+    return (Seen(RECORDS[record].table, *mapping.covers),) if mapping.covers else ()
 
 
 def _sha256(path: Path) -> str:

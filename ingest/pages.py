@@ -14,7 +14,7 @@ from typing import Any
 from ingest.report import RunReport
 from toolkit.errors import KnowngoodError
 from toolkit.records import RECORDS
-from toolkit.store.books import Counts, Load
+from toolkit.store.books import Counts, Load, Seen
 from toolkit.store.ledger import Ledger
 from toolkit.store.mapping import Mapping
 from toolkit.store.problems import Problem
@@ -22,7 +22,7 @@ from toolkit.store.staging import stage
 
 __all__ = ["Page", "sync_pages"]
 
-FLUSH_ROWS = 10_000
+FLUSH_ROWS = 25_000
 FLUSH_SECONDS = 5.0
 STREAM = "pages"
 
@@ -31,14 +31,16 @@ STREAM = "pages"
 class Page:
     """What one request brought.
 
-    `records`: by kind ("deployment", …), each with the fields of records.py. `raw`: what they were made from, without people's names.
-    `cursor`: where a later sync goes on once this page is in. `covers`: the interval that was seen completely, where that is known.
+    `records`: by kind ("deployment", …), each with the fields of records.py; a kind that is named without any was looked for in vain.
+    `raw`: what they were made from, without people's names. `cursor`: where a later sync goes on once this page is in. `covers`: the
+    interval that was seen completely, where that is known. `gap`: one that no longer can be seen.
     """
 
     records: dict[str, list[dict[str, Any]]]
     raw: list[Any]
     cursor: dict[str, Any]
     covers: tuple[datetime, datetime] | None = None
+    gap: tuple[datetime, datetime] | None = None
     # Keep raw even where no record changed, since later items are understood together with it.
     log: bool = False
     # Pieces of files that make no record, called `what` ("event", …), each with its path; and the keys of those that are settled.
@@ -89,30 +91,31 @@ def _batches(pages: Iterable[Page]) -> Iterator[list[Page]]:
 
 
 def _flush(ledger: Ledger, run: int, source: str, pages: list[Page], totals: dict[str, Counts]) -> None:
-    """One batch. The cursor moves with the last kind of record: a kill in between costs a repeat, never a row."""
+    """One batch. The cursor and what was covered move with the last kind of record: a kill in between costs a repeat, never a row."""
     gathered: dict[str, list[dict[str, Any]]] = {}
     for page in pages:
         for record, items in page.records.items():
             gathered.setdefault(record, []).extend(items)
     kinds = [record for record, items in gathered.items() if items]
-    raw = gzip.compress(_lines(item for page in pages for item in page.raw), mtime=0)
-    intervals = [page.covers for page in pages if page.covers is not None]
-    covers = (min(first for first, _ in intervals), max(last for _, last in intervals)) if intervals else None
     now = datetime.now(UTC)
     mapping = Mapping()
-    load = Load(run, "", source, None, hashlib.sha256(raw).hexdigest(), "", now, mapping.model_dump_json(), covers=covers, items=raw)
+    # Level 1 packs what differs in an id and a time as tightly as 9 does, in a fifth of the time.
+    raw = gzip.compress(_lines(item for page in pages for item in page.raw), compresslevel=1, mtime=0)
+    load = Load(run, "", source, None, hashlib.sha256(raw).hexdigest(), "", now, mapping.model_dump_json(), items=raw)
     load = replace(load, log=any(page.log and page.raw for page in pages))
+    last = replace(load, stream=STREAM, cursor=pages[-1].cursor)
     _settle(ledger, load, pages, totals)
     if not kinds:
         if load.log:
             ledger.keep(load)
-        ledger.move_cursor(source, STREAM, pages[-1].cursor)
+        ledger.move_cursor(replace(last, seen=_seen(pages, list(gathered))))
         return
     for record in kinds:
         draft = ledger.folder / "staging.jsonl"
         draft.write_bytes(_lines(gathered[record]))
-        if record == kinds[-1]:
-            load = replace(load, stream=STREAM, cursor=pages[-1].cursor)
+        # A kind without records has no flush of its own: what was covered of it is noted with the last.
+        lost = [other for other in gathered if other not in kinds] if record == kinds[-1] else []
+        load = replace(last if record == kinds[-1] else load, seen=_seen(pages, [record, *lost]))
         try:
             with stage(
                 draft,
@@ -143,11 +146,35 @@ def _settle(ledger: Ledger, load: Load, pages: list[Page], totals: dict[str, Cou
             totals[what] = totals.get(what, Counts()) + Counts(read=len(refused), quarantined=len(refused))
 
 
+def _seen(pages: list[Page], kinds: list[str]) -> tuple[Seen, ...]:
+    covered, lost = _joined(page.covers for page in pages), _joined(page.gap for page in pages)
+    return tuple(
+        Seen(RECORDS[kind].table, *interval, gap=gap)
+        for kind in kinds
+        for gap, some in ((False, covered), (True, lost))
+        for interval in some
+    )
+
+
+def _joined(intervals: Iterable[tuple[datetime, datetime] | None]) -> list[tuple[datetime, datetime]]:
+    """Intervals in order, those that touch or overlap as one."""
+    joined: list[tuple[datetime, datetime]] = []
+    for first, last in sorted(interval for interval in intervals if interval is not None):
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined
+
+
 def _lines(items: Iterable[Any]) -> bytes:
-    return "".join(json.dumps(item, default=_iso) + "\n" for item in items).encode()
+    return "".join(f"{_JSON.encode(item)}\n" for item in items).encode()
 
 
 def _iso(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} cannot be kept as JSON")
+
+
+_JSON = json.JSONEncoder(default=_iso, check_circular=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from toolkit.store.problems import Problem
 __all__ = [
     "Counts",
     "Load",
+    "Seen",
     "add_to_run",
     "free_from_quarantine",
     "raw_number",
@@ -27,6 +28,7 @@ __all__ = [
     "write_quarantine",
     "write_raw",
     "write_refused",
+    "write_seen",
 ]
 
 
@@ -46,9 +48,19 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A stretch of a stream (a record's table) that was seen completely; or, a gap, one of which that can no longer be said."""
+
+    stream: str
+    start: datetime
+    end: datetime
+    gap: bool = False
+
+
+@dataclass(frozen=True)
 class Load:
     """One load as the books know it. `stamp`: when it first began, which is the version of rows that carry none; a resumed
-    load keeps it. `before`: what its flushes before this one counted.
+    load keeps it. `before`: what its flushes before this one counted. `seen`: what is declared of coverage, written when all is in.
     """
 
     run: int
@@ -62,7 +74,7 @@ class Load:
     revised: datetime | None = None
     # Digest of the mapping and `revised`: a load goes on only with the same.
     how: str = ""
-    covers: tuple[datetime, datetime] | None = None
+    seen: tuple[Seen, ...] = ()
     items: bytes | None = None
     # Keep `items` even where no row changed: a later item may be understood only together with them.
     log: bool = False
@@ -186,17 +198,9 @@ def free_from_quarantine(con: duckdb.DuckDBPyConnection, record: type[BaseModel]
 def write_coverage(con: duckdb.DuckDBPyConnection, record: type[BaseModel], load: Load, first: int, last: int, *, final: bool) -> None:
     """The interval seen: as the mapping declares it once all is in; else grown from the first to the last event so far."""
     stream = record.table  # type: ignore[attr-defined]
-    if load.covers is not None:
-        if final:
-            con.execute(
-                """
-                INSERT INTO ledger.coverage SELECT $stream, $source, $first, $last, false, false, $stamp WHERE NOT EXISTS (
-                    SELECT 1 FROM ledger.coverage
-                    WHERE stream = $stream AND source = $source AND "start" = $first AND "end" = $last AND NOT gap AND NOT assumed
-                )
-                """,
-                {"stream": stream, "source": load.source, "first": load.covers[0], "last": load.covers[1], "stamp": load.stamp},
-            )
+    if final:
+        write_seen(con, load.source, load.seen, load.stamp)
+    if any(seen.stream == stream and not seen.gap for seen in load.seen):
         return
     times = [quoted(name) for name in times_of(record)]
     if not times:
@@ -223,6 +227,20 @@ def write_coverage(con: duckdb.DuckDBPyConnection, record: type[BaseModel], load
         'INSERT INTO ledger.coverage SELECT $stream, source, min("start"), max("end"), true, false, $stamp FROM seen GROUP BY source',
         {"stream": stream, "stamp": load.stamp},
     )
+
+
+def write_seen(con: duckdb.DuckDBPyConnection, source: str, seen: Iterable[Seen], stamp: datetime) -> None:
+    """Coverage that was declared, and gaps; each is noted once. The ledger is attached as `ledger`."""
+    for one in seen:
+        con.execute(
+            """
+            INSERT INTO ledger.coverage SELECT $stream, $source, $first, $last, false, $gap, $stamp WHERE NOT EXISTS (
+                SELECT 1 FROM ledger.coverage
+                WHERE stream = $stream AND source = $source AND "start" = $first AND "end" = $last AND gap = $gap AND NOT assumed
+            )
+            """,
+            {"stream": one.stream, "source": source, "first": one.start, "last": one.end, "gap": one.gap, "stamp": stamp},
+        )
 
 
 def write_cursor(con: duckdb.DuckDBPyConnection, load: Load, total: Counts, *, done: int, complete: bool) -> None:

@@ -27,6 +27,7 @@ from toolkit.store.books import (
     write_quarantine,
     write_raw,
     write_refused,
+    write_seen,
 )
 from toolkit.store.connect import connect, literal, opened, quoted, select_list
 from toolkit.store.flush import write_losers, write_rows, wrote
@@ -178,11 +179,11 @@ class Ledger:
             if not kept:
                 write_raw(con, load, number, 0, -1)
 
-    def move_cursor(self, source: str, stream: str, value: dict[str, Any]) -> None:
-        """Note where a source's stream goes on, where nothing else came with it."""
-        with self.opened(write=True) as con:
-            con.execute("DELETE FROM cursors WHERE source = ? AND stream = ?", [source, stream])
-            con.execute("INSERT INTO cursors VALUES (?, ?, ?, now())", [source, stream, json.dumps(value)])
+    def move_cursor(self, load: Load) -> None:
+        """Note where a source's stream goes on and what was covered, where no record came with it."""
+        with connect() as con, self.attached(con):
+            write_seen(con, load.source, load.seen, load.stamp)
+            write_cursor(con, load, load.before, done=0, complete=True)
 
     @contextmanager
     def opened(self, *, write: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
