@@ -134,7 +134,7 @@ class Ledger:
                 SELECT stream, source, min("start") AS "start", max("end") AS "end", false AS assumed, gap
                 FROM islands GROUP BY stream, source, gap, island
             )
-            SELECT * FROM assumed UNION ALL SELECT * FROM declared ORDER BY stream, source, "start"
+            SELECT * FROM assumed UNION ALL SELECT * FROM declared ORDER BY stream, source, "start", gap, "end"
         """)
 
     def quarantine(self) -> pl.DataFrame:
