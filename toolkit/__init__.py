@@ -9,13 +9,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from toolkit.definitions import measure
+    from toolkit.hindsight import replay
     from toolkit.metrics import compare, explain
     from toolkit.workspace import Workspace
 
 # `open` stays out of `import *`: it would hide Python's own.
-__all__ = ["compare", "explain", "measure"]
+__all__ = ["compare", "explain", "measure", "replay"]
 
-HOMES = {"measure": "toolkit.definitions", "explain": "toolkit.metrics", "compare": "toolkit.metrics"}
+HOMES = {
+    "measure": "toolkit.definitions",
+    "explain": "toolkit.metrics",
+    "compare": "toolkit.metrics",
+    "replay": "toolkit.hindsight",
+}
 
 
 def open(path: Path | str | None = None) -> Workspace:  # noqa: A001  # kg.open() is what the notebook says

@@ -16,7 +16,7 @@ from toolkit.criteria.laid_out import HORIZON, laid_out
 from toolkit.criteria.panel import Panel
 from toolkit.criteria.running import ascending
 
-__all__ = ["CANDIDATES", "PROFILE", "WATCHED", "Passages", "detections", "first_passages", "passages", "peaks", "profiles"]
+__all__ = ["CANDIDATES", "HORIZON", "PROFILE", "WATCHED", "Passages", "detections", "first_passages", "passages", "peaks", "profiles"]
 
 # Evaluations in a row, or checks, that a replay tries beside the criterion's own number.
 CANDIDATES = (1, 2, 3, 5, 10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
@@ -12,10 +12,10 @@ import polars as pl
 from toolkit.criteria import Criterion
 from toolkit.criteria.policy import Policy
 from toolkit.criteria.telemetry import PROBLEMS
-from toolkit.passage import PROFILE, WATCHED, detections, passages
+from toolkit.passage import CANDIDATES, HORIZON, PROFILE, WATCHED, Passages, detections, passages
 from toolkit.store.ledger import Ledger
 
-__all__ = ["MET", "classes_of", "watched", "watches", "with_criterion_met"]
+__all__ = ["MET", "classes_of", "of_facts", "walked", "watched", "watches", "with_criterion_met"]
 
 TIME = pl.Datetime("us", "UTC")
 MET = {"deployment": pl.String(), "criterion": pl.String(), "limit": pl.Float64(), "n": pl.Int32(), "t": pl.Duration("us"), "met_at": TIME}
@@ -51,6 +51,29 @@ def watched(
     }
 
 
+def walked(
+    ledger: Ledger,
+    criterion: Criterion,
+    deployments: pl.DataFrame,
+    classes: Mapping[str, str],
+    *,
+    numbers: Sequence[int] = CANDIDATES,
+    horizon: timedelta = HORIZON,
+) -> Passages:
+    """One criterion over the samples of a ledger, a service at a time. deployments: as `watches` gives them."""
+    found = []
+    for service in ledger.sampled():
+        mine = deployments.filter(pl.col("service") == service)
+        if len(mine) and criterion.concerns(service=service, service_class=classes.get(service)):
+            samples = of_facts(ledger.samples(service, sorted({series for series, _ in criterion.arms()})), mine)
+            found.append(passages(samples, mine, criterion, numbers=numbers, horizon=horizon))
+    return Passages(
+        pl.concat([pl.DataFrame(schema=PROFILE), *(one.profiles for one in found)]).sort("deployment", "n", "t"),
+        pl.concat([pl.DataFrame(schema=WATCHED), *(one.watched for one in found)]).sort("deployment"),
+        pl.concat([pl.DataFrame(schema=PROBLEMS), *(one.problems for one in found)]),
+    )
+
+
 def watches(deployments: pl.DataFrame, *, horizon: datetime, watch: timedelta) -> pl.DataFrame:
     """deployment, service, deployed_at, ends_at, cut: the production deployments, and until when each can be watched: until it was
     undone, superseded, or the data end. cut: what came then was not the deployment's own course."""
@@ -81,7 +104,8 @@ def of_facts(samples: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
     named = deployments.select("source", "source_id", "deployment").sort("source")
     own = named.rename({"deployment": "own"})
     first = named.unique("source_id", keep="first", maintain_order=True).select("source_id", other="deployment")
-    rows = samples.rename({"deployment": "source_id"}).join(own, on=["source", "source_id"], how="left", maintain_order="left")
+    rows = samples if "source" in samples.columns else samples.with_columns(source=pl.lit(None, pl.String))
+    rows = rows.rename({"deployment": "source_id"}).join(own, on=["source", "source_id"], how="left", maintain_order="left")
     rows = rows.join(first, on="source_id", how="left", maintain_order="left")
     return rows.with_columns(deployment=pl.coalesce("own", "other", "source_id")).drop("own", "other", "source_id", "source")
 

@@ -29,11 +29,18 @@ _MEND = {"override_of_nothing": "knowngood journal list; withdraw it, or load wh
 LISTED = 50
 
 
-def init(folder: Annotated[Path, Parameter(help="Where; default: here.")] = Path()) -> int:
+def init(
+    folder: Annotated[Path, Parameter(help="Where; default: here.")] = Path(),
+    *,
+    policy: Annotated[bool, Parameter(negative="", help="Begin policy/criteria.toml with an example.")] = False,
+) -> int:
     """Start a workspace: a knowngood.toml to keep in git, and .knowngood beside it. What is there already stays."""
+    from toolkit.criteria.policy import EXAMPLE, Policy
     from toolkit.workspace import Workspace
 
     made = Workspace.init(folder)
+    if policy and made.policy is None:
+        talk(f"An example of a criterion in {Policy(EXAMPLE).save(made.root)}: make it yours.")
     talk(f"A workspace in {made.root}. Next: `knowngood load FILE --as deployment`, or name sources in {made.root / 'knowngood.toml'}.")
     return 0
 

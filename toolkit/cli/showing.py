@@ -52,6 +52,7 @@ def demo(
 ) -> int:
     """A look around: a synthetic team's history in a workspace of its own, and its headline numbers. Yours is not touched."""
     from ingest import engine
+    from toolkit.criteria.policy import EXAMPLE, Policy
     from toolkit.metrics import measure
     from toolkit.publish import publish
     from toolkit.records import RECORDS
@@ -70,6 +71,8 @@ def demo(
         if path.exists():
             report = engine.load(place, path, record, source="sample")
             talk(f"{report.read:,} rows of {path.name}")
+    # The rule that the simulated team goes by.
+    Policy(EXAMPLE).save(place.root)
     version = publish(place)
     talk(f"Published {version}.")
     rows = measure(place, *HEADLINES, window="26w")

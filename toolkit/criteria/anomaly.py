@@ -28,9 +28,9 @@ class Anomaly(Level):
     """
 
     kind: Literal["anomaly"] = "anomaly"
-    halflife: Span = Field(timedelta(hours=1), description="After so long a sample weighs half.")
-    refractory: Span = Field(timedelta(0), description="How long it stays quiet after an alert.")
-    on_alert: Literal["continue", "freeze", "reset"] = Field("continue", description="What an alert of its own does to the baseline.")
+    halflife: Span = Field(default=timedelta(hours=1), description="After so long a sample weighs half.")
+    refractory: Span = Field(default=timedelta(0), description="How long it stays quiet after an alert.")
+    on_alert: Literal["continue", "freeze", "reset"] = Field(default="continue", description="What its own alert does to the baseline.")
 
     @property
     def approximate(self) -> str | None:

@@ -67,11 +67,11 @@ class BurnRate(Criterion):
     kind: Literal["burn_rate"] = "burn_rate"
     objective: Literal["errors", "latency", "error_budget", "critical_path", "availability", "saturation"] | None = "error_budget"
     slo: Share = Field(description="Share of good events that is promised: 0.999.")
-    period: Span = Field(timedelta(days=30), description="Period of the budget.")
+    period: Span = Field(default=timedelta(days=30), description="Period of the budget.")
     pairs: tuple[Pair, ...] = Field(
         DEFAULT[:2], min_length=1, description="Windows and budget shares; default: 1h and 6h, those that page."
     )
-    limit: Limit = Field(1.0, gt=0, description="Multiplies the factors; 1 is as agreed.")
+    limit: Limit = Field(default=1.0, gt=0, description="Multiplies the factors; 1 is as agreed.")
 
     def setting(self) -> float:
         """The multiplier in force."""

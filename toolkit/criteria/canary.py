@@ -31,16 +31,16 @@ class Canary(Clocked):
 
     kind: Literal["canary"] = "canary"
     variant: Variant = "canary"
-    mode: Literal["difference", "ratio", "mann_whitney"] = Field("difference", description="What is held against the limit.")
-    floor: Annotated[float, Field(ge=0)] = Field(0.0, description="A difference up to this counts as none.")
-    duration: Span = Field(timedelta(0), alias="for", description="How long the limit must be exceeded.")
-    metrics: tuple[Word, ...] = Field((), description="mann_whitney: the series it judges; empty: the one watched.")
-    critical: tuple[Word, ...] = Field((), description="mann_whitney: series whose failure alone gives 0.")
-    interval: Span = Field(timedelta(minutes=10), description="mann_whitney: how often it judges.")
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(0.98, description="mann_whitney: of the interval of the shift.")
-    tolerance: Annotated[float, Field(ge=0)] = Field(0.25, description="mann_whitney: share of the shift that is no shift.")
-    effect_size: Annotated[float, Field(gt=0)] = Field(1.0, description="mann_whitney: ratio of the means that it takes at least.")
-    nan_strategy: Literal["remove", "replace"] = Field("remove", description="mann_whitney: missing samples are left out, or are 0.")
+    mode: Literal["difference", "ratio", "mann_whitney"] = Field(default="difference", description="What is held against the limit.")
+    floor: Annotated[float, Field(ge=0)] = Field(default=0.0, description="A difference up to this counts as none.")
+    duration: Span = Field(default=timedelta(0), alias="for", description="How long the limit must be exceeded.")
+    metrics: tuple[Word, ...] = Field(default=(), description="mann_whitney: the series it judges; empty: the one watched.")
+    critical: tuple[Word, ...] = Field(default=(), description="mann_whitney: series whose failure alone gives 0.")
+    interval: Span = Field(default=timedelta(minutes=10), description="mann_whitney: how often it judges.")
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(default=0.98, description="mann_whitney: of the interval of the shift.")
+    tolerance: Annotated[float, Field(ge=0)] = Field(default=0.25, description="mann_whitney: share of the shift that is no shift.")
+    effect_size: Annotated[float, Field(gt=0)] = Field(default=1.0, description="mann_whitney: ratio of the means that it takes at least.")
+    nan_strategy: Literal["remove", "replace"] = Field(default="remove", description="mann_whitney: missing samples are left out, or 0.")
 
     @property
     def approximate(self) -> str | None:

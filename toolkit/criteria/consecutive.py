@@ -25,8 +25,8 @@ class Consecutive(Level):
     counts: ClassVar[Counted] = "failed checks in a row"
 
     kind: Literal["consecutive"] = "consecutive"
-    k: int = Field(3, ge=1, description="Failing checks in a row that stop.")
-    no_data: Literal["passes", "fails"] = Field("passes", description="What a missing sample is.")
+    k: int = Field(default=3, ge=1, description="Failing checks in a row that stop.")
+    no_data: Literal["passes", "fails"] = Field(default="passes", description="What a missing sample is.")
 
     def n(self, step: float) -> int:  # noqa: ARG002  # a count of checks has no clock
         """Failing checks in a row."""

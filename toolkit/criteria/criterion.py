@@ -58,22 +58,22 @@ class Criterion(BaseModel):
 
     name: Word = Field(description="What people call it.")
     kind: str = Field(description="How it judges.")
-    service_class: Word | None = Field(None, description="Class of services it is in force for; empty: all.")
-    service: Word | None = Field(None, description="The one service it is in force for; empty: all of the class.")
-    feature: Word | None = Field(None, description="Feature or journey it protects.")
+    service_class: Word | None = Field(default=None, description="Class of services it is in force for; empty: all.")
+    service: Word | None = Field(default=None, description="The one service it is in force for; empty: all of the class.")
+    feature: Word | None = Field(default=None, description="Feature or journey it protects.")
     objective: Literal["errors", "latency", "error_budget", "critical_path", "availability", "saturation"] | None = Field(
-        None, description="What is promised to users that it watches over."
+        default=None, description="What is promised to users that it watches over."
     )
-    series: Word = Field("errors", description="What it watches.")
-    variant: Variant = Field("all", description="Which arm it watches.")
+    series: Word = Field(default="errors", description="What it watches.")
+    variant: Variant = Field(default="all", description="Which arm it watches.")
     step: Span | None = Field(default=None, description="How often it is evaluated; empty: as often as samples come.")
-    min_events: Annotated[int, Field(ge=0)] = Field(30, description="Events that a sample needs to be judged at all.")
-    action: Literal["revert", "pause"] = Field("revert", description="What it asks for when it fires.")
-    adopted_by: Word | None = Field(None, description="Who adopted it.")
-    why: Annotated[str, Field(max_length=2000)] | None = Field(None, description="Why.")
-    since: date | None = Field(None, description="First day in force.")
-    until: date | None = Field(None, description="First day no longer in force.")
-    expires: date | None = Field(None, description="Day by which it has to be looked at again.")
+    min_events: Annotated[int, Field(ge=0)] = Field(default=30, description="Events that a sample needs to be judged at all.")
+    action: Literal["revert", "pause"] = Field(default="revert", description="What it asks for when it fires.")
+    adopted_by: Word | None = Field(default=None, description="Who adopted it.")
+    why: Annotated[str, Field(max_length=2000)] | None = Field(default=None, description="Why.")
+    since: date | None = Field(default=None, description="First day in force.")
+    until: date | None = Field(default=None, description="First day no longer in force.")
+    expires: date | None = Field(default=None, description="Day by which it has to be looked at again.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -36,14 +36,14 @@ class FailedChecks(Level):
     counts: ClassVar[Counted] = "failed checks"
 
     kind: Literal["failed_checks"] = "failed_checks"
-    k: int = Field(1, ge=1, description="The failing check that stops.")
-    controller: Literal["flagger", "argo_rollouts"] | None = Field(None, description="Whose checks these are.")
-    no_data: Literal["passes", "fails", "error"] = Field("passes", description="What a missing sample is.")
-    steps: int | None = Field(None, ge=1, description="Flagger: passed checks until the canary is promoted.")
+    k: int = Field(default=1, ge=1, description="The failing check that stops.")
+    controller: Literal["flagger", "argo_rollouts"] | None = Field(default=None, description="Whose checks these are.")
+    no_data: Literal["passes", "fails", "error"] = Field(default="passes", description="What a missing sample is.")
+    steps: int | None = Field(default=None, ge=1, description="Flagger: passed checks until the canary is promoted.")
     success_limit: Limit | None = Field(
-        None, description="Argo Rollouts: where the success condition ends, if there is one beside the failure condition."
+        default=None, description="Argo Rollouts: where the success condition ends, if there is one beside the failure condition."
     )
-    error_retry: Span = Field(timedelta(seconds=10), description="Argo Rollouts: pause between an error and the next try.")
+    error_retry: Span = Field(default=timedelta(seconds=10), description="Argo Rollouts: pause between an error and the next try.")
 
     @property
     def approximate(self) -> str | None:

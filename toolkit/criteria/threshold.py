@@ -18,7 +18,7 @@ class Threshold(Clocked):
     one with too few events, resets the clock."""
 
     kind: Literal["threshold"] = "threshold"
-    duration: Span = Field(timedelta(0), alias="for", description="How long the limit must be exceeded.")
+    duration: Span = Field(default=timedelta(0), alias="for", description="How long the limit must be exceeded.")
 
     @field_validator("duration")
     @classmethod
