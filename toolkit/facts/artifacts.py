@@ -15,11 +15,10 @@ Row = dict[str, Any]
 
 
 def with_artifacts(frame: pl.DataFrame) -> pl.DataFrame:
-    """Adds `artifact` (number within everything; null where unknown) and `rebuilt`. The frame is in lineage order: part, then position.
+    """Adds `artifact` (a number; null where unknown), `shared` (another row has it too) and `rebuilt`. The frame is in lineage order.
 
     Most partitions name all their artifacts by one identifier: there, equal text is the same artifact. Where identifiers mix, one
-    commit has
-    two digests, or only some rows carry a configuration, the history is walked in order instead (with_walked_artifacts).
+    commit has two digests, or only some rows carry a configuration, the history is walked in order instead.
     """
     strength = (
         pl.when(pl.col("artifact_digest").is_not_null())
@@ -53,43 +52,51 @@ def with_artifacts(frame: pl.DataFrame) -> pl.DataFrame:
     plain = _by_text(frame)
     if walked.is_empty():
         return plain.with_columns(rebuilt=pl.lit(value=False))
-    offset = _highest(plain["artifact"]) + 1
-    hard = _by_walk(frame.filter(pl.col("part").is_in(walked.implode())), offset)
+    hard = _by_walk(frame.filter(pl.col("part").is_in(walked.implode())))
     return (
         plain.pipe(at_rows, hard)
         .with_columns(
             artifact=pl.when(pl.col("part").is_in(walked.implode())).then("walked").otherwise("artifact"),
             rebuilt=pl.col("rebuilt").fill_null(value=False),
         )
+        .with_columns(shared=pl.col("artifact").is_duplicated())
         .drop("walked")
     )
 
 
 def _by_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds artifact and shared: equal text in one part, with an equal configuration, is one artifact."""
     name = pl.coalesce("artifact_digest", "fixed_version", "vcs_revision")
-    code = name.rank("dense").cast(pl.Int64)
-    if frame["config_revision"].null_count() == len(frame):
-        codes = frame.select("part", code=code)
-    else:
-        config = pl.col("config_revision").rank("dense").cast(pl.Int64).fill_null(-1)
-        codes = frame.select("part", code=pl.when(code.is_not_null()).then(pl.struct(code, config).rank("dense").cast(pl.Int64)))
-    width = _highest(codes["code"]) + 1
-    return frame.with_columns(codes.select(artifact=pl.col("part") * width + pl.col("code")))
+    code = _hashed(name) ^ pl.col("part").hash()
+    if frame["config_revision"].null_count() < len(frame):
+        code = code ^ _hashed(pl.col("config_revision"))
+    frame = frame.with_columns(artifact=pl.when(name.is_not_null()).then((code // 2).cast(pl.Int64)))
+    frame = frame.with_columns(shared=pl.col("artifact").is_duplicated())
+    text = frame.lazy().filter("shared", name.is_not_null()).select("artifact", "part", "config_revision", name=name)
+    texts = text.unique().select(pl.col("artifact").is_duplicated().any()).collect().item()
+    return _by_rank(frame, name) if texts else frame
 
 
-def _highest(numbers: pl.Series) -> int:
-    return int(numbers.cast(pl.Int64).fill_null(0).to_frame().select(pl.all().max()).item() or 0)
+def _hashed(text: pl.Expr) -> pl.Expr:
+    return text.hash()
 
 
-def _by_walk(frame: pl.DataFrame, offset: int) -> pl.DataFrame:
+def _by_rank(frame: pl.DataFrame, name: pl.Expr) -> pl.DataFrame:
+    """The same where two texts have one hash."""
+    texts = pl.struct("part", "config_revision", name).rank("dense").cast(pl.Int64)
+    return frame.with_columns(artifact=pl.when(name.is_not_null()).then(texts)).with_columns(shared=pl.col("artifact").is_duplicated())
+
+
+def _by_walk(frame: pl.DataFrame) -> pl.DataFrame:
     columns = ["idx", "part", "artifact_digest", "fixed_version", "vcs_revision", "config_revision"]
     rows = frame.select(columns).to_dicts()
-    walked = list(_walk(rows, offset))
+    walked = list(_walk(rows))
     return pl.DataFrame(walked, schema={"idx": frame.schema["idx"], "walked": pl.Int64, "rebuilt": pl.Boolean}, orient="row")
 
 
-def _walk(rows: list[Row], offset: int) -> Iterator[tuple[int, int | None, bool]]:
-    part, known, numbered = None, list[_Artifact](), offset
+def _walk(rows: list[Row]) -> Iterator[tuple[int, int | None, bool]]:
+    # Downwards from -1, where no hash is.
+    part, known, numbered = None, list[_Artifact](), -1
     for row in rows:
         if row["part"] != part:
             part, known = row["part"], []
@@ -100,7 +107,7 @@ def _walk(rows: list[Row], offset: int) -> Iterator[tuple[int, int | None, bool]
         found = next((artifact for artifact in known if artifact.is_of(row)), None)
         if found is None:
             found = _Artifact(numbered)
-            numbered += 1
+            numbered -= 1
         else:
             known.remove(found)
         known.insert(0, found)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-__all__ = ["at_rows", "kept", "moments_in", "of_rows"]
+__all__ = ["WIDEST", "at_rows", "gathered", "kept", "moments_in", "of_rows"]
 
-_WIDEST = 2**62
+# Part and time, as one number, fit into 64 bits.
+WIDEST = 2**62
 
 
 def moments_in(moments: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
@@ -21,7 +22,7 @@ def moments_in(moments: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     low = min(_micros(moments["moment"].min()), _micros(spans["from"].min()))
     high = max(_micros(moments["moment"].max()), _micros(spans["until"].max()))
     width = high - low + 2
-    if width * (max(_int(moments["part"].max()), _int(spans["part"].max())) + 1) > _WIDEST:
+    if width * (max(_int(moments["part"].max()), _int(spans["part"].max())) + 1) > WIDEST:
         pairs = moments.join(spans, on="part")
         return pairs.filter((pl.col("from") <= pl.col("moment")) & (pl.col("moment") < pl.col("until"))).drop("from", "until")
 
@@ -69,6 +70,11 @@ def kept(frame: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
     """The rows for which it holds; the frame itself, not copied, where it holds for all."""
     mask = frame.select(where.fill_null(value=False).alias("kept")).to_series()
     return frame if mask.all() else frame.filter(mask)
+
+
+def gathered(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """The frame's rows by their numbers, each at most once; the frame itself, not copied, where these are all of them in order."""
+    return frame if len(rows) == len(frame) and rows.is_sorted() else frame.select(pl.all().gather(rows))
 
 
 def of_rows(frame: pl.DataFrame, key: str, rows: pl.DataFrame, **columns: str) -> pl.DataFrame:

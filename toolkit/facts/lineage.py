@@ -7,7 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from toolkit.facts.artifacts import with_artifacts
-from toolkit.facts.joins import at_rows
+from toolkit.facts.joins import WIDEST, at_rows
 from toolkit.facts.versions import MUTABLE_TAGS, version_ranks
 
 __all__ = ["FIRST_DAYS", "UNDO_OF_UNSUCCESSFUL", "with_lineage"]
@@ -48,11 +48,36 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     frame = frame.with_columns(
         position=pl.when("successful").then("deployed_at").otherwise("start"),
         fixed_version=pl.when(~version.is_in(MUTABLE_TAGS)).then(version),
-    ).sort(_ORDER)
-    # Sorting by two more columns of text costs as much again, and ties are rare.
-    if frame.select(pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in _ORDER).any()).item():
-        frame = frame.sort(*_ORDER, "source_id", "source")
+    )
+    frame = _sorted(frame)
     return frame.drop("idx", strict=False).with_row_index("idx").with_columns(pl.col("idx").cast(pl.Int64))
+
+
+def _sorted(frame: pl.DataFrame) -> pl.DataFrame:
+    """By part and position: one number sorts in a third of the time of two columns. Only rows that tie are looked at further."""
+    if frame.is_empty():
+        return frame
+    position = frame["position"].to_physical()
+    low, high, part = frame.select(
+        pl.col("position").to_physical().min(), high=pl.col("position").to_physical().max(), part=pl.col("part").max()
+    ).row(0)
+    width = high - low + 1
+    if width * (part + 1) > WIDEST:
+        return frame.sort(*_ORDER, "source_id", "source")
+    key = frame["part"] * width + (position - low)
+    rows = None if key.is_sorted() else key.arg_sort()
+    key = key if rows is None else key.gather(rows)
+    tied = (key == key.shift(1)).fill_null(value=False)
+    tied = tied | tied.shift(-1, fill_value=False)
+    if tied.any():
+        places = tied.arg_true()
+        rows = pl.int_range(len(frame), dtype=pl.UInt32, eager=True) if rows is None else rows
+        among = rows.gather(places)
+        # They take the places that they had together.
+        order = frame.select(*_ORDER, "source_id", "source").select(pl.all().gather(among)).with_columns(row=among)
+        rows = rows.scatter(places, order.sort(*_ORDER, "source_id", "source")["row"])
+        rows = None if rows.is_sorted() else rows
+    return frame if rows is None else frame.select(pl.all().gather(rows))
 
 
 def with_overlaps(frame: pl.DataFrame) -> pl.DataFrame:
@@ -82,8 +107,7 @@ def _last(idx_where: pl.Expr) -> pl.Expr:
 def with_current(frame: pl.DataFrame) -> pl.DataFrame:
     """Adds what ran when each one came (`was`, idx), and when each artifact first succeeded (first_start, first_idx): its number."""
     frame = frame.with_columns(
-        part_from=pl.col("idx").min().over("part"),
-        shared=pl.col("artifact").is_duplicated(),
+        part_from=pl.when((pl.col("part") != pl.col("part").shift(1)).fill_null(value=True)).then("idx").forward_fill(),
         first_start=pl.when("successful").then("start"),
         first_idx=pl.when("successful").then("idx"),
     )

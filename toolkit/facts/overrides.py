@@ -107,6 +107,8 @@ def listed(decisions: pl.DataFrame, records: Mapping[str, pl.DataFrame], before:
     before: what the fact would be without any decision; found: whether there is such a record, and the one that the value names.
     Times are ISO 8601, records are named by their ids. records: with ids; before: the facts without decisions.
     """
+    if decisions.is_empty():
+        records, before = ({name: frame.head(0) for name, frame in frames.items()} for frames in (records, before))
     kinds = ("deployment", "incident")
     keys = pl.concat([records[kind].select(*_KEY, "id", record=pl.lit(kind)).join(decisions, on=_KEY, how="semi") for kind in kinds])
     rows = decisions.join(keys, on=["record", *_KEY], how="left", maintain_order="left")

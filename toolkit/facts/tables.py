@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from toolkit.facts.evidence import strongest
-from toolkit.facts.joins import at_rows, kept, of_rows
+from toolkit.facts.joins import at_rows, gathered, kept, of_rows
 from toolkit.facts.links import ATTRIBUTION
 
 __all__ = ["finished"]
@@ -135,7 +135,7 @@ def _deployments(
         at="deployed_at",
     )
     wide = deployments.select(name for name in _DEPLOYMENT if name in deployments.columns and name not in rows.columns)
-    rows = rows.hstack(wide.select(pl.all().gather(rows["row"]))) if len(rows) else rows.hstack(wide.head(0))
+    rows = rows.hstack(gathered(wide, rows["row"]))
     rows = (
         pl.concat([rows, timeless.sort("id").drop("declared_kind", "entered", "rb", "certain_hotfix")], how="diagonal")
         if len(timeless)
