@@ -6,6 +6,7 @@ from datetime import datetime
 
 from tests.oracle import tables
 from tests.oracle.attempts import attempts, lineages
+from tests.oracle.doubles import one_of_each
 from tests.oracle.evidence import evidence_of, hotfixes
 from tests.oracle.incidents import folded
 from tests.oracle.links import flag_offs, link, say_hotfixes
@@ -20,7 +21,7 @@ def stitch(
     records: Records, horizon: datetime, *, production: tuple[str, ...] = PRODUCTION, coverage_start: datetime | None = None
 ) -> dict[str, list[Row]]:
     """Facts of the records as they stood at the horizon: deployments, rollbacks, incidents, evidence."""
-    known = observed(records, horizon, production)
+    known = observed(one_of_each(records, horizon), horizon, production)
     say_hotfixes(known)
     lines = lineages(known)
     incidents = folded(known)

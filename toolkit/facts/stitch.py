@@ -10,6 +10,7 @@ import polars as pl
 from toolkit.facts import attempts as attempt_pass
 from toolkit.facts import evidence as evidence_pass
 from toolkit.facts import links, outcomes, overrides, phases, tables
+from toolkit.facts.doubles import one_of_each
 from toolkit.facts.incidents import Incidents, fold
 from toolkit.facts.joins import at_rows, kept, of_rows
 from toolkit.facts.lineage import with_lineage
@@ -48,11 +49,11 @@ def facts_of(
     any may be missing. Under `override`: what reviewers decided, with the columns of OVERRIDES.
     horizon: what lies after it has not happened. production: patterns of environment names. coverage_start: incidents that begin
     before it are marked.
-    Returns deployments, rollbacks, incidents, hotfixes, evidence, health, overrides. The order of the input rows changes nothing.
+    Returns deployments, rollbacks, incidents, hotfixes, evidence, health, overrides, doubles. The order of the input rows changes nothing.
     """
-    told = {name: fact_ids(typed(name, records.get(name))) for name in ("deployment", "rollback", "flag_change", "incident")}
-    told["incident_event"] = typed("incident_event", records.get("incident_event"))
-    decisions = overrides.overridden(records.get("override"))
+    told = {name: typed(name, records.get(name)) for name in ("deployment", "rollback", "flag_change", "incident", "incident_event")}
+    told, decisions, doubles = one_of_each(told, overrides.overridden(records.get("override")), horizon)
+    told |= {name: fact_ids(frame) for name, frame in told.items() if name != "incident_event"}
     facts = _stitched(told, decisions, horizon, production, coverage_start)
     if decisions.is_empty():
         before = facts
@@ -60,7 +61,7 @@ def facts_of(
         before = _stitched(overrides.concerned(told, decisions), decisions.clear(), horizon, production, coverage_start)
     said = overrides.listed(decisions, told, before)
     health = pl.concat([facts["health"], overrides.unfounded(said)]).sort("record", "rule", "id")
-    return facts | {"health": health, "overrides": said}
+    return facts | {"health": health, "overrides": said, "doubles": doubles}
 
 
 def _stitched(
