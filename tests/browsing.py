@@ -74,6 +74,7 @@ def opened(
     width: int = 1280,
     height: int = 900,
     until: str = "text=Data through",
+    drawn: str = DRAWN,
 ) -> Iterator[Opened]:
     """A page that has drawn its words and its charts."""
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
@@ -85,7 +86,7 @@ def opened(
     page.goto(address)
     page.wait_for_selector(until, timeout=180_000)
     # Charts are drawn after the words around them.
-    page.wait_for_selector(DRAWN, timeout=120_000)
+    page.wait_for_selector(drawn, timeout=120_000)
     page.wait_for_timeout(1_000)
     try:
         yield seen

@@ -80,7 +80,7 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_carries_what_the_app_needs_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for needed in ("toolkit/ui/.streamlit/config.toml", "toolkit/ui/icon.png", "toolkit/ui/pages/overview.py", "toolkit/py.typed"):
+    for needed in ("toolkit/ui/.streamlit/config.toml", "toolkit/ui/icon.png", "toolkit/ui/app_pages/overview.py", "toolkit/py.typed"):
         assert needed in names
     assert {name.split("/")[0] for name in names} == {"toolkit", "ingest", next(n.split("/")[0] for n in names if "dist-info" in n)}
 

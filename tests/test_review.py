@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from toolkit.cli import entry
 from toolkit.errors import UsageError
-from toolkit.review import Case, as_markdown, as_object, case_of, reviewed
+from toolkit.review import Case, as_markdown, as_object, case_of, findings_of, reviewed
 from toolkit.review.saving import Reviewer, ask, correct, label, note, reopen, settle, sign, withdraw
 from toolkit.store import warehouse
 from toolkit.workspace import Workspace
@@ -155,7 +155,8 @@ def test_the_list_knows_how_far_each_review_is(place: Workspace, case: Now) -> N
     note(place.journal, case("INC-1329"), "x", by=ANN)
     sign(place.journal, case(), by=ANN)
     incidents = place.facts.incidents.collect().tail(20)
-    states = reviewed(place.facts, place.meta, incidents, place.journal.entries())
+    facts, meta = place.facts, place.meta
+    states = reviewed(incidents, place.journal.entries(), lambda id: findings_of(facts, meta, id))
     assert {id: state for id, state in states.items() if state != "not reviewed"} == {"INC-1329": "in review", ID: "signed by one"}
     assert len(states) == 20
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
@@ -98,9 +98,9 @@ def case_of(facts: Any, meta: Mapping[str, Any], entries: Iterable[Entry], id: s
     return Case(found, said_of(entries, found.subjects))
 
 
-def reviewed(facts: Any, meta: Mapping[str, Any], incidents: pl.DataFrame, entries: Sequence[Entry]) -> dict[str, State]:
-    """How far the review of each incident is: by id. Only what somebody signed is compared with what it is now."""
-    by_subject: dict[str, list[Entry]] = {}
+def reviewed(incidents: pl.DataFrame, entries: Iterable[Entry], find: Callable[[str], Findings]) -> dict[str, State]:
+    """How far the review of each incident is: by id. Only for what somebody signed is it found out what it is now."""
+    entries, by_subject = list(entries), dict[str, list[Entry]]()
     for entry in entries:
         by_subject.setdefault(entry.about, []).append(entry)
     states: dict[str, State] = {}
@@ -108,7 +108,11 @@ def reviewed(facts: Any, meta: Mapping[str, Any], incidents: pl.DataFrame, entri
         names = {about(row), subject("incident", row["source"], row["source_id"])}
         own = sorted((entry for name in names for entry in by_subject.get(name, ())), key=lambda entry: entry.seq)
         said = said_of(own, names)
-        states[row["id"]] = case_of(facts, meta, entries, row["id"]).state if said.signatures else said.state(None)
+        if said.signatures:
+            found = find(row["id"])
+            states[row["id"]] = Case(found, said_of(entries, found.subjects)).state
+        else:
+            states[row["id"]] = said.state(None)
     return states
 
 

@@ -11,13 +11,18 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from toolkit import publishing
 from toolkit.metrics import Explanation, compare, explain, measure
 from toolkit.metrics.scope import By, Every
+from toolkit.review import Case, Findings, State, findings_of, reviewed
+from toolkit.review.said import said_of
 from toolkit.store import warehouse
+from toolkit.store.entries import subject
+from toolkit.store.journal import Journal
 from toolkit.ui.scope import Frames, Scope, View, narrowed
 from toolkit.workspace import Workspace
 
-__all__ = ["BY_CONTENT", "compared", "explanation", "measured", "view"]
+__all__ = ["BY_CONTENT", "case", "compared", "explanation", "journal", "measured", "published_version", "states", "view", "workspace"]
 
 # The one before stays for those whose page was drawn from it.
 VERSIONS = 2
@@ -29,12 +34,67 @@ def view() -> View | None:
     """What the workspace last published; None where nothing was published, or nothing was in it.
 
     The workspace is the folder in KNOWNGOOD_WORKSPACE, else the current one; an error says so when there is none."""
-    workspace = Workspace.find(Path(os.environ.get("KNOWNGOOD_WORKSPACE") or Path.cwd()))
-    path = warehouse.current(workspace.state)
+    place = workspace()
+    path = warehouse.current(place.state)
     if path is None:
         return None
-    whole = replace(_read(path), settings=workspace.settings)
+    whole = replace(_read(path), settings=place.settings)
     return whole if whole.meta.get("horizon") else None
+
+
+def workspace() -> Workspace:
+    """The workspace that the app shows."""
+    return Workspace.find(Path(os.environ.get("KNOWNGOOD_WORKSPACE") or Path.cwd()))
+
+
+def journal() -> Journal:
+    """What people decided: read anew whenever it is asked, since it is short and somebody may have written."""
+    return workspace().journal
+
+
+def published_version() -> str | None:
+    """The version of what is published at this moment; None before the first publish."""
+    path = warehouse.current(workspace().state)
+    return None if path is None else str(warehouse.meta(path).get("version", ""))
+
+
+def unpublished(whole: View) -> bool:
+    """Whether somebody decided something that the facts do not follow yet."""
+    return whole.meta.get("journal_digest") != journal().digest()
+
+
+def publish_soon() -> None:
+    """Compute the facts anew, in a process of its own: whoever saved something does not wait for it."""
+    publishing.publish_soon(workspace())
+
+
+def publishing_failed() -> str | None:
+    """Why the facts do not follow what was decided, where nobody is about to compute them; None while somebody is."""
+    place = workspace()
+    return publishing.failure(place) or "It ended before it was done." if publishing.state(place) == "behind" else None
+
+
+def record_of(whole: View, id: str | None) -> tuple[str, str] | None:
+    """Source and source's id of an incident; None for no incident."""
+    rows = whole.facts.incidents.filter(pl.col("id") == (id or "")).select("source", "source_id").collect().rows()
+    return rows[0] if rows else None
+
+
+def before(whole: View) -> dict[tuple[str, str], Any]:
+    """By what a correction is about and its field: what the facts would have there without any correction."""
+    rows = whole.facts.overrides.collect().iter_rows(named=True)
+    return {(subject(row["record"], row["source"], row["source_id"]), row["field"]): row["before"] for row in rows}
+
+
+def case(whole: View, id: str) -> Case:
+    """One incident as it stands, with what people said up to now. Raises UsageError where there is none of this id."""
+    found = _findings(whole, id)
+    return Case(found, said_of(journal().entries(), found.subjects))
+
+
+def states(whole: View, incidents: pl.DataFrame) -> dict[str, State]:
+    """How far the review of each of these incidents is, by id."""
+    return reviewed(incidents, journal().entries(), lambda id: _findings(whole, id))
 
 
 def measured(
@@ -59,6 +119,11 @@ def explanation(whole: View, scope: Scope, name: str) -> Explanation:
     """How a number came about: its definition, the rows counted, the rows left out and why."""
     start, end = scope.period(whole.horizon)
     return explain(narrowed(whole, scope), name, start=start, end=end)
+
+
+@st.cache_resource(max_entries=1_024, show_spinner=False, hash_funcs=BY_CONTENT)
+def _findings(whole: View, id: str) -> Findings:
+    return findings_of(whole.facts, whole.meta, id)
 
 
 @st.cache_resource(max_entries=VERSIONS, show_spinner="Reading the warehouse")

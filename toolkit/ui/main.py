@@ -19,8 +19,15 @@ def main() -> None:
     """Draw the app; Streamlit calls this again for every interaction."""
     # A local file: a named icon would be fetched from elsewhere.
     st.set_page_config(page_title="Knowngood", page_icon=str(HERE / "icon.png"), layout="wide")
-    # By absolute path: the app runs from wherever the workspace is.
-    page = st.navigation([st.Page(HERE / "pages" / "overview.py", title="Overview", default=True)], position="top")
+    # By absolute path: the app runs from wherever the workspace is. A folder named pages would be run past this file.
+    page = st.navigation(
+        [
+            st.Page(HERE / "app_pages" / "overview.py", title="Overview", default=True),
+            st.Page(HERE / "app_pages" / "incidents.py", title="Incidents"),
+            st.Page(HERE / "app_pages" / "retrospective.py", title="Retrospective"),
+        ],
+        position="top",
+    )
     try:
         whole = data.view()
     except Exception as error:  # noqa: BLE001  # whatever broke, the page says so and what to do

@@ -11,13 +11,16 @@ from toolkit.charts import trend
 from toolkit.charts.trend import FEW
 from toolkit.metrics import METRICS, Explanation
 from toolkit.ui import data
-from toolkit.ui.scope import Scope, View
+from toolkit.ui.scope import Scope, View, emptied_by
 from toolkit.ui.sentences import change, interval, quantity, rows_behind
+from toolkit.untrusted import plain, shortened, visible
 
-__all__ = ["MOST_ROWS", "SAMPLE", "card", "explained", "footer", "sample_notice", "why"]
+__all__ = ["MOST_ROWS", "SAMPLE", "card", "explained", "footer", "legible", "nothing_in", "sample_notice", "table", "why"]
 
 # A browser table stays quick up to here; the command hands out the rest.
 MOST_ROWS = 1_000
+# Of one text in a table.
+LONGEST = 500
 # The name under which the synthetic history is loaded.
 SAMPLE = "sample"
 
@@ -132,6 +135,20 @@ def table(rows: pl.DataFrame, alt: str) -> None:
         if isinstance(kind, pl.Datetime)
     }
     st.dataframe(rows.head(MOST_ROWS), hide_index=True, placeholder="–", column_config=times, height=300, alt=alt)
+
+
+def legible(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows for a table: text of sources as it is written, without what would reorder or hide it, and not without end."""
+    texts = [name for name, kind in rows.schema.items() if kind == pl.String]
+    short = {name: pl.col(name).map_elements(lambda text: shortened(visible(text), LONGEST), return_dtype=pl.String) for name in texts}
+    return rows.with_columns(**short)
+
+
+def nothing_in(whole: View, scope: Scope) -> None:
+    """A scope without any row: which filter to widen."""
+    guilty = [plain(name) for name in emptied_by(whole, scope)]
+    st.info("Widen " + ", or ".join(guilty) + "." if guilty else "Take several of the filters off.", title="Nothing in this scope")
+    footer(whole, whole.facts.incidents.filter(pl.col("production")).collect())
 
 
 def footer(whole: View, incidents: pl.DataFrame) -> None:

@@ -8,10 +8,10 @@ import streamlit as st
 from toolkit.charts.trend import FEW
 from toolkit.metrics import METRICS
 from toolkit.ui import data, parts
+from toolkit.ui.incident_table import incident_table
 from toolkit.ui.pictures import Overview, overview_of
-from toolkit.ui.scope import Scope, View, emptied_by, rows_in
+from toolkit.ui.scope import Scope, View, rows_in
 from toolkit.ui.state import choose_service, scope_bar
-from toolkit.untrusted import plain
 
 CARDS = {
     "time_to_detect": "Detect",
@@ -21,7 +21,6 @@ CARDS = {
     "change_failure_rate": "Change failure",
     "deployment_frequency": "Deployments",
 }
-PHASES_MINUTES = {phase: pl.col(phase).dt.total_microseconds() / 60e6 for phase in ("detect", "decide", "act", "whole")}
 
 
 def overview() -> None:
@@ -32,7 +31,7 @@ def overview() -> None:
     parts.sample_notice(whole)
     scope = scope_bar(whole)
     if not rows_in(whole, scope):
-        nothing_in(whole, scope)
+        parts.nothing_in(whole, scope)
         return
     cards(whole, scope)
     picture = overview_of(whole, scope)
@@ -41,7 +40,7 @@ def overview() -> None:
     st.subheader("Deployments and trouble")
     st.altair_chart(picture.strip, alt="Releases, hotfixes, rollbacks and incidents of each service along the window")
     services(picture)
-    table(picture.incidents)
+    table(picture.incidents, scope)
     parts.footer(whole, picture.incidents)
 
 
@@ -83,42 +82,12 @@ def services(picture: Overview) -> None:
             )
 
 
-def table(incidents: pl.DataFrame) -> None:
+def table(incidents: pl.DataFrame, scope: Scope) -> None:
     st.subheader("Incidents")
-    if not len(incidents):
+    if len(incidents):
+        incident_table(incidents, scope, key="incidents_in_scope")
+    else:
         st.caption("None in this scope.")
-        return
-    shown = incidents.sort("at", descending=True).select(
-        "at",
-        pl.col("services").list.join(", "),
-        "severity",
-        "title",
-        **PHASES_MINUTES,
-        remedy=pl.when("open").then(pl.lit("open")).otherwise("remedy"),
-    )
-    if len(shown) > parts.MOST_ROWS:
-        st.caption(f"The newest {parts.MOST_ROWS:,} of {len(shown):,}.")
-    number = {name: st.column_config.NumberColumn(f"{name.capitalize()}, min", format="%.0f") for name in PHASES_MINUTES}
-    st.dataframe(
-        shown.head(parts.MOST_ROWS),
-        hide_index=True,
-        placeholder="–",
-        alt="Incidents in scope, newest first, with the minutes of each phase",
-        column_config={
-            "at": st.column_config.DatetimeColumn("At, UTC", format="YYYY-MM-DD HH:mm", timezone="UTC"),
-            "services": "Services",
-            "severity": "Severity",
-            "title": st.column_config.TextColumn("Title", width="large"),
-            "remedy": "Remedy",
-            **number,
-        },
-    )
-
-
-def nothing_in(whole: View, scope: Scope) -> None:
-    guilty = [plain(name) for name in emptied_by(whole, scope)]
-    st.info("Widen " + ", or ".join(guilty) + "." if guilty else "Take several of the filters off.", title="Nothing in this scope")
-    parts.footer(whole, whole.facts.incidents.filter(pl.col("production")).collect())
 
 
 overview()

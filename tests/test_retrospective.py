@@ -1,0 +1,324 @@
+"""The pages of incidents and retrospectives as Streamlit runs them, in every state that they can be in."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+from test_app import MAIN, said
+from test_review import ANN, BOB, HOSTILE, ID
+
+from toolkit import publishing
+from toolkit.metrics import measure
+from toolkit.publish import publish
+from toolkit.review import Case, as_markdown, as_object, case_of
+from toolkit.review.saving import Reviewer, ask, note, reopen, sign
+from toolkit.store import warehouse
+from toolkit.workspace import Workspace
+
+# The ticket names one deployment, the rollback that ended it undid another.
+WRONG, NAMED, UNDONE = "INC-1199", "catalog-0100", "catalog-0101"
+
+
+@pytest.fixture
+def place(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The sample with a journal of its own; publishing in the background is left to the test."""
+    shutil.copytree(demo, tmp_path / "site", ignore=shutil.ignore_patterns("sample", "staging*"))
+    asked: list[Workspace] = []
+    monkeypatch.setattr(publishing, "publish_soon", asked.append)
+    return Workspace(tmp_path / "site")
+
+
+def page(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, **address: str) -> AppTest:
+    """A page of the app on a workspace, opened at an address."""
+    monkeypatch.setenv("KNOWNGOOD_WORKSPACE", str(folder))
+    st.cache_data.clear()
+    app = AppTest.from_file(str(MAIN), default_timeout=240)
+    for key, value in address.items():
+        app.query_params[key] = value
+    app.switch_page(f"app_pages/{name}.py").run()
+    assert not app.exception, app.exception[0].message
+    return app
+
+
+def opened(place: Workspace, monkeypatch: pytest.MonkeyPatch, id: str = ID, **address: str) -> AppTest:
+    return page(place.root, "retrospective", monkeypatch, incident=id, **address)
+
+
+def click(app: AppTest, key: str) -> AppTest:
+    app.button(key=key).click().run()
+    assert not app.exception, app.exception[0].message
+    return app
+
+
+def labels(app: AppTest) -> list[str]:
+    return [button.label for button in app.button]
+
+
+def table(app: AppTest, column: str) -> pd.DataFrame:
+    """The table with this column."""
+    return next(frame.value for frame in app.dataframe if column in frame.value.columns)
+
+
+def case(place: Workspace, id: str = ID) -> Case:
+    return case_of(place.facts, place.meta, place.journal.entries(), id)
+
+
+# Incidents
+
+
+def test_the_list_shows_what_lies_in_scope_and_how_far_each_review_is(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    note(place.journal, case(place), "seen", by=ANN)
+    app = page(place.root, "incidents", monkeypatch, window="4w")
+    rows = app.dataframe(key="incidents").value
+    assert len(rows) > 5
+    assert rows["at"].is_monotonic_decreasing
+    assert rows["review"].value_counts().to_dict() == {"not reviewed": len(rows) - 1, "in review": 1}
+    assert f"{len(rows)} of {len(rows)} incidents in scope" in said(app)
+
+
+def test_filters_narrow_the_list_and_come_from_the_address(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page(place.root, "incidents", monkeypatch, cause="possible", find="CATALOG")
+    rows = app.dataframe(key="incidents").value
+    assert 0 < len(rows) < 20
+    assert all("catalog" in f"{row.title} {row.cause}".lower() for row in rows.itertuples())
+    app.multiselect(key="review").set_value(["signed off"]).run()
+    assert "No incident passes these filters" in app.info[0].proto.title
+    assert "the search: CATALOG" in app.info[0].value
+
+
+def test_few_incidents_are_said_to_be_few(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page(place.root, "incidents", monkeypatch, find=ID)
+    assert len(app.dataframe(key="incidents").value) == 1
+    assert "n 1: too few to sum up" in said(app)
+
+
+@pytest.mark.parametrize("name", ["incidents", "retrospective"])
+def test_without_a_workspace_or_facts_each_page_says_what_to_type(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "knowngood init" in said(page(tmp_path, name, monkeypatch))
+    assert "load the sample" in said(page(Workspace.init(tmp_path / "new").root, name, monkeypatch))
+
+
+@pytest.mark.parametrize("name", ["incidents", "retrospective"])
+def test_a_scope_with_nothing_in_it_names_the_filter(name: str, place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {table: warehouse.read(place.warehouse, table) for table in warehouse.tables(place.warehouse)}
+    for table in ("incidents", "deployments", "rollbacks"):
+        tables[table] = tables[table].filter(pl.col("at") < pl.datetime(2026, 1, 1, time_zone="UTC"))
+    warehouse.write(place.state, "old", tables, warehouse.meta(place.warehouse))
+    app = page(place.root, name, monkeypatch, window="4w")
+    assert app.info[0].value.startswith("Widen the window: 4 weeks")
+
+
+# One incident
+
+
+def test_the_page_shows_the_incident_its_phases_lanes_and_candidates(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(place, monkeypatch, WRONG)
+    assert app.title[0].value.startswith(WRONG)
+    assert [card.label for card in app.metric] == ["Detect", "Decide", "Act", "From impact to recovery"]
+    assert len(app.get("vega_lite_chart")) == 2
+    words = said(app)
+    assert f"The cause is {NAMED}, certain" in words
+    assert "declared by a source" in words
+    assert "in this scope" in words
+
+
+def test_without_an_incident_in_the_address_the_newest_that_is_due_opens(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = place.facts.incidents.filter(~pl.col("open") & pl.col("production") & ~pl.col("planned")).sort("at", "id").collect()["id"]
+    assert page(place.root, "retrospective", monkeypatch).title[0].value.startswith(over[-1])
+    note(place.journal, case(place, over[-1]), "seen", by=ANN)
+    assert page(place.root, "retrospective", monkeypatch).title[0].value.startswith(over[-2])
+
+
+def test_an_unknown_incident_in_the_address_is_named_as_text(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(place, monkeypatch, "![x](http://198.51.100.7/x.png)")
+    assert app.error[0].proto.title == "No such incident"
+    assert r"!\[x\]" in app.error[0].value
+    assert app.get("page_link")
+
+
+def test_previous_and_next_walk_through_the_scope_and_have_keys(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(place, monkeypatch, WRONG)
+    assert [app.button(key=key).proto.shortcut.lower() for key in ("previous", "next")] == ["p", "n"]
+    click(app, "next")
+    after = app.query_params["incident"]
+    assert after != WRONG
+    assert app.title[0].value.startswith(after if isinstance(after, str) else after[0])
+    click(app, "previous")
+    assert app.title[0].value.startswith(WRONG)
+
+
+def test_what_is_said_goes_under_a_name_and_is_saved_at_once(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(place, monkeypatch)
+    app.text_area(key=f"note_{ID}").set_value("**look** ![x](http://198.51.100.7/x.png)")
+    click(app, f"note_save_{ID}")
+    assert "Say who you are" in app.error[0].value
+    assert place.journal.entries() == []
+    app.text_input(key="reviewer").set_value("Ann").run()
+    app.text_area(key=f"note_{ID}").set_value("**look** ![x](http://198.51.100.7/x.png)")
+    click(app, f"note_save_{ID}")
+    (entry,) = place.journal.entries()
+    assert (entry.author, entry.verified, entry.body["text"][:8]) == ("Ann", False, "**look**")
+    assert app.text_area(key=f"note_{ID}").value == ""
+    assert "**look** &#33;[x](http://198.51.100.7/x.png)" in said(app)
+    assert "Ann (unverified)" in said(app)
+
+
+def test_an_action_item_is_asked_for_and_settled(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(place, monkeypatch)
+    app.text_input(key="reviewer").set_value("Ann")
+    app.text_input(key=f"item_{ID}").set_value("Test the way back")
+    app.selectbox(key=f"item_kind_{ID}").set_value("test")
+    app.date_input(key=f"item_due_{ID}").set_value(date(2026, 8, 1))
+    click(app, f"item_save_{ID}")
+    (entry,) = place.journal.entries()
+    assert (entry.body["title"], entry.body["kind"], entry.body["due"]) == ("Test the way back", "test", "2026-08-01")
+    click(app, f"done_{entry.id}_{ID}")
+    assert [item.state for item in case(place).said.items] == ["done"]
+    assert "due 1 August 2026 · done" in said(app)
+
+
+def test_a_corrected_cause_is_published_and_its_effect_shown(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    rate = measure(place, "change_failure_rate", window="26w").row(0, named=True)
+    app = opened(place, monkeypatch, WRONG)
+    app.text_input(key="reviewer").set_value("Ann")
+    app.selectbox(key=f"cause_{WRONG}").set_value(UNDONE)
+    app.text_input(key=f"cause_why_{WRONG}").set_value("the rollback took this one back")
+    click(app, f"cause_save_{WRONG}")
+    (entry,) = place.journal.entries()
+    assert entry.body["value"] == {"source": "sample", "id": UNDONE}
+    # Saved, and not waited for: the page says that its numbers are from before.
+    assert app.info[0].proto.title == "Publishing …"
+    publish(place)
+    app.run()
+    moved = {row.What: (row.Before, row.After) for row in table(app, "Before").itertuples()}
+    assert moved["Cause"] == (NAMED, UNDONE)
+    now = measure(place, "change_failure_rate", window="26w").row(0, named=True)
+    assert now["k"] == rate["k"] - 1
+    assert moved["Change failure rate in this scope"] == tuple(
+        f"{100 * row['value']:.2f} % ({row['k']} of {row['n']})" for row in (rate, now)
+    )
+    assert f"cause**: {UNDONE} instead of {NAMED}" in said(app)
+    assert "counts: a reviewer said so" in " ".join(table(app, "why")["why"])
+
+
+def test_a_correction_without_a_reason_is_refused(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(place, monkeypatch)
+    app.text_input(key="reviewer").set_value("Ann")
+    app.selectbox(key=f"cause_{ID}").set_value("No deployment")
+    click(app, f"cause_save_{ID}")
+    assert "say why" in app.error[0].value
+    assert place.journal.entries() == []
+
+
+@pytest.mark.parametrize("field", ["decided_at", "duplicate_of", "failed"])
+def test_times_duplicates_and_failures_are_corrected_too(field: str, place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(place, monkeypatch, WRONG)
+    app.text_input(key="reviewer").set_value("Ann")
+    app.selectbox(key=f"field_{WRONG}").set_value(f"failed {NAMED}" if field == "failed" else field).run()
+    if field == "duplicate_of":
+        app.selectbox(key=f"duplicate_of_{WRONG}").set_value("INC-1198")
+    if field == "failed":
+        app.get_by_key(f"failed_{WRONG}").set_value("did not fail")
+    app.text_input(key=f"why_{WRONG}").set_value("as the log has it")
+    click(app, f"correct_{WRONG}")
+    (entry,) = place.journal.entries()
+    value = entry.body["value"]
+    assert entry.body["field"] == field
+    assert value == {"duplicate_of": {"source": "sample", "id": "INC-1198"}, "failed": "none"}.get(field, value)
+    click(app, f"back_{entry.id}_{WRONG}")
+    assert "say why" in app.error[0].value
+    app.text_input(key=f"back_why_{entry.id}_{WRONG}").set_value("it had it right")
+    click(app, f"back_{entry.id}_{WRONG}")
+    assert place.journal.facts() == []
+
+
+def test_two_sign_and_then_it_is_read_only_until_it_is_reopened(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(place.journal, case(place), "more", by=ANN)
+    app = opened(place, monkeypatch)
+    app.text_input(key="reviewer").set_value("Ann")
+    click(app, f"sign_{ID}")
+    click(app, f"sign_{ID}")
+    assert "somebody else" in app.error[0].value
+    app.text_input(key="reviewer").set_value("Bob")
+    click(app, f"sign_{ID}")
+    assert case(place).state == "signed off"
+    assert "Signed off: nothing here changes" in said(app)
+    # What is left: to look, to settle, to reopen.
+    assert labels(app) == ["Previous", "Next", "Done", "Dropped", "Reopen the review"]
+    click(app, f"reopen_{ID}")
+    assert "Say why" in app.error[0].value
+    app.text_input(key=f"reopen_why_{ID}").set_value("the vendor wrote")
+    click(app, f"reopen_{ID}")
+    assert case(place).state == "in review"
+    assert "Save the note" in labels(app)
+
+
+def test_a_sign_off_is_stale_when_the_data_change_and_the_page_says_what(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    sign(place.journal, case(place), by=ANN)
+    sign(place.journal, case(place), by=BOB)
+    tables = {table: warehouse.read(place.warehouse, table) for table in warehouse.tables(place.warehouse)}
+    renamed = pl.when(pl.col("id") == ID).then(pl.lit("Another title")).otherwise("title")
+    tables["incidents"] = tables["incidents"].with_columns(title=renamed)
+    warehouse.write(place.state, "later", tables, warehouse.meta(place.warehouse))
+    app = opened(place, monkeypatch)
+    assert app.warning[0].proto.title == "Changed since"
+    changed = table(app, "As signed")
+    assert changed[["What", "Now"]].to_numpy().tolist() == [["title", "Another title"]]
+    listed = page(place.root, "incidents", monkeypatch, find=ID).dataframe(key="incidents").value
+    assert listed["review"].to_list() == ["changed since sign-off"]
+    reopen(place.journal, case(place), by=ANN, why="it changed")
+
+
+def test_nobody_signs_while_a_correction_is_being_published(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.journal.append(
+        "override",
+        "deployment:sample/catalog-0100",
+        {"record": "deployment", "source": "sample", "id": "catalog-0100", "field": "failed", "value": "none"},
+        author="Ann",
+        why="x",
+    )
+    app = opened(place, monkeypatch)
+    assert "A correction is being published" in said(app)
+    assert "Sign as prepared" not in labels(app)
+
+
+def test_an_open_incident_cannot_be_signed_yet(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    still = place.facts.incidents.filter("open").select("id").collect()["id"][-1]
+    app = opened(place, monkeypatch, still)
+    assert "This incident is not over" in said(app)
+    assert any(card.value.startswith("> ") for card in app.metric)
+
+
+def test_the_download_is_what_the_command_prints(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    note(place.journal, case(place), "seen", by=ANN)
+    handed: list[str] = []
+    real = st.download_button
+    monkeypatch.setattr(st, "download_button", lambda label, data, *rest, **more: handed.append(data) or real(label, data, *rest, **more))
+    opened(place, monkeypatch)
+    assert handed[-1] == as_markdown(as_object(case(place), place.meta))
+
+
+def test_hostile_titles_notes_and_names_are_text(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {table: warehouse.read(place.warehouse, table) for table in warehouse.tables(place.warehouse)}
+    tables["incidents"] = tables["incidents"].with_columns(title=pl.when(pl.col("id") == ID).then(pl.lit(HOSTILE)).otherwise("title"))
+    warehouse.write(place.state, "hostile", tables, warehouse.meta(place.warehouse))
+    note(place.journal, case(place), HOSTILE[:9_000], by=Reviewer("<b>Eve\u202e"))
+    app = opened(place, monkeypatch)
+    words = said(app)
+    assert "\u202e" not in words
+    assert r"\<script\>" in app.title[0].value
+    assert len(app.title[0].value) < 400
+    assert app.text[0].value.endswith("y" * 9_000)
+    # The note is Markdown: nothing in it is a tag or a picture any more.
+    shown = next(part.value for part in app.markdown if "&lt;script>" in part.value)
+    assert "![" not in shown
+    listed = page(place.root, "incidents", monkeypatch, find=ID).dataframe(key="incidents").value
+    assert "\u202e" not in listed["title"][0]
+    assert len(listed["title"][0]) <= 500

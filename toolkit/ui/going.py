@@ -1,0 +1,27 @@
+"""From page to page, with the scope and the incident in the address: a view is a link that can be sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from toolkit.ui.scope import Scope
+
+__all__ = ["INCIDENTS", "OVERVIEW", "RETROSPECTIVE", "open_incident", "row_clicked"]
+
+PAGES = Path(__file__).parent / "app_pages"
+OVERVIEW, INCIDENTS, RETROSPECTIVE = (str(PAGES / f"{name}.py") for name in ("overview", "incidents", "retrospective"))
+
+
+def open_incident(id: str, scope: Scope) -> None:
+    """Go to an incident's retrospective; the scope goes along."""
+    st.switch_page(RETROSPECTIVE, query_params={**scope.address, "incident": id})
+
+
+def row_clicked(table: str, ids: list[str], scope: Scope) -> None:
+    """Open the incident whose row was clicked, in the table with this key."""
+    picked = st.session_state[table]["selection"]
+    rows = [*picked.get("rows", []), *(row for row, _ in picked.get("cells", []))]
+    if rows and rows[0] < len(ids):
+        open_incident(ids[rows[0]], scope)

@@ -1,0 +1,56 @@
+"""A table of incidents, newest first; a click on a row opens its retrospective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+import streamlit as st
+
+from toolkit.ui import parts
+from toolkit.ui.going import row_clicked
+from toolkit.ui.scope import Scope
+
+__all__ = ["incident_table"]
+
+MINUTES = {phase: pl.col(phase).dt.total_microseconds() / 60e6 for phase in ("detect", "decide", "act", "whole")}
+CLICK = "A click on a row opens its retrospective."
+
+
+def incident_table(incidents: pl.DataFrame, scope: Scope, *, key: str, states: Mapping[str, str] | None = None) -> None:
+    """The newest rows of facts.incidents; states: how far the review of each is, by id."""
+    shown = incidents.sort("at", "id", descending=True, nulls_last=True).head(parts.MOST_ROWS)
+    cut = f"The newest {parts.MOST_ROWS:,} of {len(incidents):,}. " if len(incidents) > parts.MOST_ROWS else ""
+    st.caption(cut + CLICK)
+    ids = shown["id"].to_list()
+    review = {} if states is None else {"review": pl.Series([states[id] for id in ids], dtype=pl.String)}
+    rows = shown.select(
+        "at",
+        pl.col("services").list.join(", "),
+        "severity",
+        "title",
+        **review,
+        **MINUTES,
+        remedy=pl.when("open").then(pl.lit("open")).otherwise(pl.col("remedy").str.replace_all("_", " ")),
+        cause=pl.when("not_a_deployment").then(pl.lit("not a deployment")).otherwise("cause_deployment"),
+    )
+    number = {name: st.column_config.NumberColumn(f"{name.capitalize()}, min", format="%.0f") for name in MINUTES}
+    st.dataframe(
+        parts.legible(rows),
+        hide_index=True,
+        placeholder="–",
+        key=key,
+        on_select=lambda: row_clicked(key, ids, scope),
+        selection_mode=["single-row", "single-cell"],
+        alt="Incidents in scope, newest first, with the minutes of each phase; a click on a row opens its retrospective",
+        column_config={
+            "at": st.column_config.DatetimeColumn("At, UTC", format="YYYY-MM-DD HH:mm", timezone="UTC"),
+            "services": "Services",
+            "severity": "Severity",
+            "title": st.column_config.TextColumn("Title", width="large"),
+            "review": "Review",
+            "remedy": "Remedy",
+            "cause": "Cause",
+            **number,
+        },
+    )
