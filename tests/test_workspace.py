@@ -42,7 +42,7 @@ def test_the_file_that_init_writes_says_the_defaults(tmp_path: Path) -> None:
     read = Workspace(tmp_path).settings
     assert read.sources["deploys"]["record"] == "deployment"
     assert read.horizon == datetime(2026, 3, 1, tzinfo=UTC)
-    assert read.model_copy(update={"sources": {}, "horizon": None}) == Settings()
+    assert read.model_copy(update={"sources": {}, "horizon": None, "renamed": {}}) == Settings()
 
 
 def test_the_journal_is_not_ignored_and_the_key_is(tmp_path: Path) -> None:
@@ -59,6 +59,7 @@ def test_the_journal_is_not_ignored_and_the_key_is(tmp_path: Path) -> None:
         ('time_zone = "London"', "no time zone"),
         ("horizon = 2026-01-01T00:00:00", "no time zone: write 2026-01-01T00:00:00Z"),
         ('[privacy]\npeople = "no"', "privacy.people"),
+        ('[renamed]\na = "b"\nb = "a"', "renamed in a circle"),
         ("production", "is not TOML"),
     ],
 )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from toolkit.facts import OVERRIDES, UNREAD, facts_of
+from toolkit.facts.renamed import renamed
 from toolkit.records import RECORDS
 from toolkit.store import warehouse
 from toolkit.store.entries import TIMES
@@ -63,6 +64,7 @@ def _published(workspace: Workspace, *, force: bool) -> str:
         if not force and path is not None and path.exists() and warehouse.meta(path).get("version") == version:
             return version
         records = {name: _read(ledger, name) for name in dict.fromkeys((*STITCHED, *KEPT))}
+    records = renamed(records, workspace.settings.renamed)
     overrides = overrides_of(decided)
     horizon, horizon_source = horizon_of(records | {"override": overrides}, coverage, workspace.settings.horizon)
     told = coverage.filter((pl.col("stream") == "incidents") & ~pl.col("assumed") & ~pl.col("gap"))
@@ -102,7 +104,7 @@ def settings_of(workspace: Workspace) -> dict[str, Any]:
     """What was set and agreed, as far as facts depend on it: part of the version."""
     policy = workspace.policy
     return {
-        **workspace.settings.model_dump(mode="json", include={"production", "horizon"}),
+        **workspace.settings.model_dump(mode="json", include={"production", "horizon", "renamed"}),
         "criteria": policy.content() if policy is not None else None,
     }
 

@@ -41,6 +41,10 @@ _EXAMPLE = """\
 # Measure as of this moment instead of the last event seen.
 # horizon = 2026-03-01T00:00:00Z
 
+# Services that were renamed: what was said under the old name counts under the new one.
+# [renamed]
+# "payments-api" = "payments"
+
 [privacy]
 # people = "hash"    # names of people become pseudonyms; "keep" writes them down as they are
 
@@ -77,6 +81,17 @@ def _aware(value: datetime) -> datetime:
     return value
 
 
+def _no_circle(names: dict[str, str]) -> dict[str, str]:
+    for old in names:
+        passed, name = {old}, names[old]
+        while name in names and name not in passed:
+            passed.add(name)
+            name = names[name]
+        if name in passed:
+            raise ValueError(f"{old!r} is renamed in a circle: its newest name must stand on no left side")
+    return names
+
+
 class Privacy(BaseModel):
     """How names of people are kept."""
 
@@ -94,6 +109,7 @@ class Settings(BaseModel):
     severities: list[str] = []
     time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     horizon: Annotated[datetime, AfterValidator(_aware)] | None = None
+    renamed: Annotated[dict[str, str], AfterValidator(_no_circle)] = Field(default_factory=dict)
     privacy: Privacy = Privacy()
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
