@@ -1,0 +1,46 @@
+"""The facts around releases and incidents: supply, verdicts, flags, what followed, who answers. Run after the core passes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import polars as pl
+
+from toolkit.facts.followups import action_items, followups
+from toolkit.facts.observed import PRODUCTION
+from toolkit.facts.ownership import services
+from toolkit.facts.provenance import supply_facts
+from toolkit.facts.readiness import readiness
+from toolkit.facts.switches import flag_changes
+from toolkit.facts.verdicts import verdicts
+
+__all__ = ["practice_facts"]
+
+
+def practice_facts(
+    records: Mapping[str, pl.DataFrame],
+    tables: Mapping[str, pl.DataFrame],
+    *,
+    horizon: datetime,
+    production: Sequence[str] = PRODUCTION,
+    zone: str = "UTC",
+) -> dict[str, pl.DataFrame]:
+    """What `facts_of` made of the same records, and the records of practices → their facts.
+
+    records: by record name; any may be missing. `migration` may hold those deployments that say something of migrations.
+    zone: the workspace's, in which working days begin.
+    Returns versions, gates, checks, provenance, verdicts, flag_changes, action_items, followups, services, readiness. The order of the
+    input rows changes nothing.
+    """
+    incidents, rollbacks, deployments = (tables[name] for name in ("incidents", "rollbacks", "deployments"))
+    items = action_items(records, incidents, horizon=horizon)
+    return {
+        **supply_facts(records, deployments, rollbacks, horizon=horizon, production=production),
+        "verdicts": verdicts(records, deployments, horizon=horizon, production=production),
+        "flag_changes": flag_changes(records, incidents, rollbacks, horizon=horizon, production=production),
+        "action_items": items,
+        "followups": followups(records, incidents, items, horizon=horizon, zone=zone),
+        "services": services(records, deployments, horizon=horizon),
+        "readiness": readiness(records, tables, horizon=horizon),
+    }

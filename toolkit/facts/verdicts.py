@@ -1,0 +1,74 @@
+"""What canary judges said, against what became of the deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from toolkit.facts.observed import resolve
+from toolkit.facts.told import in_production, told
+
+__all__ = ["verdicts"]
+
+# A verdict that names no deployment is about the latest one that had begun, at most so long before.
+ABOUT = timedelta(hours=24)
+STOPS = ("revert", "pause")
+
+
+def verdicts(
+    records: Mapping[str, pl.DataFrame], deployments: pl.DataFrame, *, horizon: datetime, production: Sequence[str]
+) -> pl.DataFrame:
+    """Verdicts with the deployment they judge, `last` (no later decision of the same tool on it) and `outcome`.
+
+    outcome: overridden (a person decided otherwise), caught, missed, false_stop or quiet; null where the tool did not decide, the
+    deployment is not known, or a pipeline refused it before production: whether it would have failed nobody knows.
+    """
+    rows = told("verdict", records).filter(pl.col("at") <= horizon).with_row_index("row")
+    rows = in_production(rows, production)
+    judged = deployments.lazy().filter(pl.col("service").is_in(rows["service"].unique().implode())).select(_OF).collect()
+    named = resolve(rows.select("row", "source", ref="deployment").drop_nulls("ref"), judged.select("source", "source_id", "id"), "id")
+    named = named.drop_nulls("id").select("row", "id", how=pl.lit("declared"))
+    silent = rows.filter(pl.col("deployment").is_null()).sort("at")
+    begun = judged.drop_nulls("start").sort("start", "id").select("service", "environment", "id", at="start")
+    latest = silent.select("row", "service", "environment", "at").join_asof(
+        begun, on="at", by=["service", "environment"], strategy="backward", tolerance=ABOUT, check_sortedness=False
+    )
+    latest = latest.drop_nulls("id").select("row", "id", how=pl.lit("derived:latest"))
+    found = pl.concat([named, latest]).rename({"id": "of", "how": "deployment_source"})
+    rows = rows.drop("deployment").join(found, on="row", how="left", maintain_order="left")
+    facts = judged.select("version", "matured", "drill", "stopped", "failed_final", of="id")
+    rows = rows.join(facts, on="of", how="left", maintain_order="left").rename({"of": "deployment"})
+    decided = pl.col("decision").is_in(["proceed", *STOPS])
+    rows = rows.with_columns(overridden=pl.col("overridden_by").is_not_null()).sort("at", "id")
+    rows = rows.with_columns(turn=pl.when(decided & pl.col("deployment").is_not_null()).then(pl.int_range(pl.len())))
+    rows = rows.with_columns(last=(pl.col("turn") == pl.col("turn").max().over("deployment", "tool")).fill_null(value=False))
+    stop, failed = pl.col("decision").is_in(STOPS), pl.col("failed_final").is_in(["certain", "likely"]).fill_null(value=False)
+    outcome = (
+        pl.when(~decided | pl.col("deployment").is_null())
+        .then(None)
+        .when("overridden")
+        .then(pl.lit("overridden"))
+        .when(stop & pl.col("stopped"))
+        .then(None)
+        .when(stop & failed)
+        .then(pl.lit("caught"))
+        .when(failed)
+        .then(pl.lit("missed"))
+        .when(stop)
+        .then(pl.lit("false_stop"))
+        .otherwise(pl.lit("quiet"))
+    )
+    return rows.with_columns(outcome=outcome, decided=decided).select(_VERDICT)
+
+
+_OF = [
+    "id", "source", "source_id", "service", "environment", "version", "matured", "drill", "stopped", "failed_final",
+    pl.coalesce("started_at", "finished_at").alias("start"),
+]  # fmt: skip
+_VERDICT = [
+    "id", "source", "source_id", "service", "environment", "production", "deployment", "deployment_source", "version", "tool",
+    "criterion", "decision", "decided", "score", "checks", "overridden", "last", "matured", "drill", "stopped", "failed_final",
+    "outcome", "at",
+]  # fmt: skip
