@@ -9,7 +9,13 @@ from typing import Any
 
 import polars as pl
 
-__all__ = ["HORIZON", "MONDAY", "at", "deployment", "incident", "minutes", "rollback", "workspace"]
+from toolkit.facts import facts_of
+from toolkit.facts.practices import practice_facts
+
+__all__ = [
+    "HORIZON", "MONDAY", "at", "check", "deployment", "flag_change", "followup", "gate", "incident", "item", "minutes", "rollback",
+    "service", "shipped", "verdict", "version", "workspace",
+]  # fmt: skip
 
 TIME = pl.Datetime("us", "UTC")
 SPAN = pl.Duration("us")
@@ -43,8 +49,12 @@ INCIDENTS: dict[str, Any] = {
     **dict.fromkeys(["cause_deployment", "cause_evidence", "cause_source"], pl.String),
     "services": pl.List(pl.String),
     **dict.fromkeys(["production", "planned", "open", "recovered_undecided", "before_coverage", "not_a_deployment"], pl.Boolean),
-    **dict.fromkeys(["detected_at", "criterion_met_at", "at"], TIME),
+    **dict.fromkeys(["detected_at", "acknowledged_at", "decided_at", "recovered_at", "criterion_met_at", "at"], TIME),
     **dict.fromkeys(["detect", "decide", "act", "whole", "silent_minutes"], SPAN),
+}
+# The practices' facts have the columns that publishing gives them.
+PRACTICES = {
+    name: frame.schema for name, frame in practice_facts({}, facts_of({}, horizon=HORIZON), horizon=HORIZON).items() if name != "readiness"
 }
 _number = count(1)
 
@@ -94,6 +104,66 @@ def incident(**fields: Any) -> dict[str, Any]:
     return given | fields
 
 
+def _of_shop(prefix: str, **fields: Any) -> dict[str, Any]:
+    when = fields.pop("at", at())
+    given = {"id": f"{prefix}{next(_number)}", "service": "shop", "environment": "production", "production": True, "at": when}
+    return given | fields
+
+
+def followup(**fields: Any) -> dict[str, Any]:
+    """What followed an incident of shop that was over within the hour: nothing yet."""
+    when = fields.get("at", at())
+    over = {"services": ["shop"], "planned": False, "before_coverage": False, "open": False, "recovered_at": when + minutes(45)}
+    row = _of_shop("i", **over, items=0, items_open=0, review_until=when + timedelta(days=8), service=None) | fields
+    return {name: value for name, value in row.items() if name != "service"}
+
+
+def item(**fields: Any) -> dict[str, Any]:
+    """An action item of shop, asked for on the first Tuesday and due a week later."""
+    when = fields.get("at", at())
+    row = _of_shop("a", services=["shop"], kind="test", created=when, due=when + timedelta(days=7)) | fields
+    return {"due_until": row["due"]} | {name: value for name, value in row.items() if name != "service"}
+
+
+def version(**fields: Any) -> dict[str, Any]:
+    """A version of shop with one digest."""
+    return _of_shop("v", mutated=False) | fields
+
+
+def shipped(**fields: Any) -> dict[str, Any]:
+    """Where a release of shop came from: by digest, from a build in the registry, tried in staging, tested."""
+    change = {"kind": "release", "successful": True, "ended": True, "drill": False, "stopped": False, "matured": True}
+    supply = {"pinned": True, "named": True, "registered": True, "traceable": True, "staged": True, "promoted_unchanged": True}
+    return _of_shop("d", **change, **supply, gates_since=MONDAY, passed=["unit"], tested=True) | fields
+
+
+def check(**fields: Any) -> dict[str, Any]:
+    """A unit gate that a matured release of shop had passed."""
+    change = {"change": "release", "successful": True, "ended": True, "drill": False, "stopped": False, "matured": True}
+    return _of_shop("c", **change, kind="unit", status="passed") | fields
+
+
+def gate(**fields: Any) -> dict[str, Any]:
+    """A run of a unit gate of shop that passed."""
+    return _of_shop("g", kind="unit", status="passed") | fields
+
+
+def verdict(**fields: Any) -> dict[str, Any]:
+    """A judge's last word on a matured deployment of shop: proceed, and all was well."""
+    said = {"decision": "proceed", "decided": True, "last": True, "overridden": False, "outcome": "quiet", "of_deployment": "d"}
+    return _of_shop("v", **said, matured=True, drill=False, stopped=False) | fields
+
+
+def service(name: str, **fields: Any) -> dict[str, Any]:
+    """A service in production that a team answers for."""
+    return _of_shop("s", owned=True) | {"service": name, "id": name, "environment": None} | fields
+
+
+def flag_change(**fields: Any) -> dict[str, Any]:
+    """A kill switch of shop that was turned off."""
+    return _of_shop("f", flag="checkout", action="off", kill_switch=True) | fields
+
+
 def workspace(
     *,
     deployments: list[dict[str, Any]] | None = None,
@@ -102,9 +172,11 @@ def workspace(
     owners: list[dict[str, Any]] | None = None,
     severities: list[str] | None = None,
     time_zone: str = "UTC",
+    practices: dict[str, list[dict[str, Any]]] | None = None,
     **meta: Any,
 ) -> Any:
-    """What measure() needs of a workspace: facts, meta, settings."""
+    """What measure() needs of a workspace: facts, meta, settings. practices: rows by the name of their fact."""
+    told: dict[str, list[dict[str, Any]]] = {name: [] for name in (PRACTICES if practices else ("flag_changes",))} | (practices or {})
     ships = pl.DataFrame(deployments or [], schema=DEPLOYMENTS)
     facts = {
         "deployments": ships,
@@ -113,7 +185,9 @@ def workspace(
         "hotfixes": ships.filter(pl.col("hotfix").is_not_null()),
     }
     owned: dict[str, Any] = {"service": pl.String, "team": pl.String, "class": pl.String, "valid_from": TIME, "valid_to": TIME}
-    lazy = {name: frame.lazy() for name, frame in facts.items()}
+    records = dict.fromkeys(("artifacts", "reviews"), pl.DataFrame(schema={"id": pl.String})) if practices else {}
+    made = {name: pl.DataFrame(rows, schema=PRACTICES[name]) for name, rows in told.items()}
+    lazy = {name: frame.lazy() for name, frame in (facts | records | made).items()}
     return SimpleNamespace(
         facts=SimpleNamespace(**lazy, owners=pl.LazyFrame(owners or [], schema=owned)),
         meta={"horizon": HORIZON.isoformat(), "version": "v1"} | meta,

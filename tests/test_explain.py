@@ -7,7 +7,24 @@ from datetime import timedelta
 
 import polars as pl
 import pytest
-from handmade import HORIZON, MONDAY, at, deployment, incident, minutes, rollback, workspace
+from handmade import (
+    HORIZON,
+    MONDAY,
+    at,
+    check,
+    deployment,
+    followup,
+    gate,
+    incident,
+    item,
+    minutes,
+    rollback,
+    service,
+    shipped,
+    verdict,
+    version,
+    workspace,
+)
 
 import toolkit
 from toolkit import metrics
@@ -98,9 +115,26 @@ def test_counted_and_left_out_are_all_rows_in_scope(name: str) -> None:
     ships += [deployment(kind="rollback"), deployment(stopped=True, successful=False), deployment(environment="qa", production=False)]
     tries = [rollback(), rollback(drill=True, outcome="drill"), rollback(mechanism="flag")]
     troubles = [incident(), incident(planned=True), incident(open=True, censored_phase="act")]
-    w = workspace(deployments=ships, rollbacks=tries, incidents=troubles)
+    practices = {
+        "followups": [followup(), followup(items=1, last_closed_at=at(2)), followup(planned=True)],
+        "action_items": [item(), item(due=None)],
+        "versions": [version(), version(mutated=True)],
+        "provenance": [shipped(), shipped(drill=True), shipped(gates_since=None)],
+        "checks": [check(), check(status="failed")],
+        "gates": [gate(), gate(status="skipped")],
+        "verdicts": [verdict(), verdict(last=False)],
+        "services": [service("shop"), service("cart", owned=False)],
+    }
+    w = workspace(deployments=ships, rollbacks=tries, incidents=troubles, practices=practices)
     found = explain(w, name)
-    rows = {"deployments": 8, "hotfixes": 3, "rollbacks": 3, "incidents": 3}.get(METRICS[name].fact, 0)
+    rows = {fact: len(of) for fact, of in practices.items()} | {
+        "deployments": 8,
+        "hotfixes": 3,
+        "rollbacks": 3,
+        "incidents": 3,
+        "merges": 0,
+    }
+    rows = rows[METRICS[name].fact]
     assert len(found.counted) + len(found.rows_excluded) == rows
     assert len(found.rows_excluded) == found.excluded["n"].sum()
     assert len(found.counted) == (found.row["n"] or 0)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from toolkit.facts import OVERRIDES, UNREAD, facts_of
+from toolkit.facts.practices import practice_facts
 from toolkit.facts.renamed import renamed
 from toolkit.records import RECORDS
 from toolkit.store import warehouse
@@ -63,6 +64,7 @@ def _published(workspace: Workspace, *, force: bool) -> str:
         path = warehouse.current(workspace.state)
         if not force and path is not None and path.exists() and warehouse.meta(path).get("version") == version:
             return version
+        migrations = ledger.migrations()
         records = {name: _read(ledger, name) for name in dict.fromkeys((*STITCHED, *KEPT))}
     records = renamed(records, workspace.settings.renamed)
     overrides = overrides_of(decided)
@@ -80,6 +82,14 @@ def _published(workspace: Workspace, *, force: bool) -> str:
     if len(tables["watched"]) and workspace.ledger.digest() != digest:
         # Samples came in while they were read, a service at a time: these are of two moments.
         return _published(workspace, force=force)
+    kept = {RECORDS[name].table: _as_told(name, records[name]) for name in KEPT}
+    practices = practice_facts(
+        records | renamed({"migration": migrations}, workspace.settings.renamed),
+        tables,
+        horizon=horizon or _NEVER,
+        production=workspace.settings.production,
+        zone=workspace.settings.time_zone,
+    )
     meta = {
         "horizon": horizon.isoformat() if horizon else None,
         "horizon_source": horizon_source,
@@ -91,12 +101,8 @@ def _published(workspace: Workspace, *, force: bool) -> str:
         "journal_digest": digest_of(decided),
         "code_version": code_version(),
     }
-    warehouse.write(
-        workspace.state,
-        version,
-        {**tables, **{RECORDS[name].table: _as_told(name, records[name]) for name in KEPT}},
-        meta,
-    )
+    # Where a fact says more than the record of the same name, it stands in its place.
+    warehouse.write(workspace.state, version, {**tables, **kept, **practices}, meta)
     return version
 
 
@@ -104,7 +110,7 @@ def settings_of(workspace: Workspace) -> dict[str, Any]:
     """What was set and agreed, as far as facts depend on it: part of the version."""
     policy = workspace.policy
     return {
-        **workspace.settings.model_dump(mode="json", include={"production", "horizon", "renamed"}),
+        **workspace.settings.model_dump(mode="json", include={"production", "horizon", "renamed", "time_zone"}),
         "criteria": policy.content() if policy is not None else None,
     }
 

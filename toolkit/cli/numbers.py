@@ -34,13 +34,29 @@ Definition = Annotated[
     Parameter(help="By whose definition; docs/definitions.md has them all."),
 ]
 
+Group = Literal[
+    "dora",
+    "recovery",
+    "rollback",
+    "hotfix",
+    "practices",
+    "learning",
+    "immutability",
+    "gates",
+    "flags",
+    "canary",
+    "playbook",
+    "communication",
+    "ownership",
+]
+
 # More rows than a person reads in a terminal.
 LISTED = 50
 
 
 def metrics(
     *names: Annotated[str, Parameter(help="Metrics; none: all of them.")],
-    group: Annotated[Literal["dora", "recovery", "rollback", "hotfix"] | None, Parameter(help="Only this group.")] = None,
+    group: Annotated[Group | None, Parameter(help="Only this group; practices: those from learning on.")] = None,
     by: Annotated[Literal["service", "team", "class"] | None, Parameter(help="A row each.")] = None,
     every: Annotated[Literal["1w", "1mo"] | None, Parameter(help="A row each week (from Monday) or month.")] = None,
     window: Window = None,
@@ -93,7 +109,7 @@ def metrics(
     if as_json:
         print_json(records(rows))
     else:
-        shown = [name for name in METRIC_COLUMNS if (name != "by" or by) and (name != "period" or every)]
+        shown = [name for name in METRIC_COLUMNS if (name != "by" or rows["by"].is_not_null().any()) and (name != "period" or every)]
         lines = [metric_line(row) for row in rows.iter_rows(named=True)]
         print_table(shown, ([line[name] for name in shown] for line in lines), right=("value", "95 %", "n"))
     return 0

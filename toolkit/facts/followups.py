@@ -19,7 +19,7 @@ _DAY = timedelta(days=1)
 
 
 def action_items(records: Mapping[str, pl.DataFrame], incidents: pl.DataFrame, *, horizon: datetime) -> pl.DataFrame:
-    """What reviews asked for by the horizon: incident by its fact's id (through the review where the item names none), due_until (the
+    """What reviews asked for by the horizon: of_incident is the fact's id (through the review where the item names none), due_until (the
     end of the day where `due` is a date), at (created, else due, else closed)."""
     items = until(told("action_item", records), horizon, "created_at", "closed_at")
     reviews = told("review", records)
@@ -27,9 +27,9 @@ def action_items(records: Mapping[str, pl.DataFrame], incidents: pl.DataFrame, *
     through = _reviews_named(items, reviews)
     refs = items.join(through, on="row", how="left", maintain_order="left")
     named = named_incident(refs.select("row", "source", "moment", ref=pl.coalesce("incident", "of_review")), incidents, records)
-    places = incidents.select("services", "environment", "production", "severity", "planned", "before_coverage", incident="id")
-    found = items.drop("incident").join(named, on="row", how="left", maintain_order="left")
-    found = found.join(places, on="incident", how="left", maintain_order="left")
+    places = incidents.select("services", "environment", "production", "severity", "planned", "before_coverage", of_incident="id")
+    found = items.join(named.rename({"incident": "of_incident"}), on="row", how="left", maintain_order="left")
+    found = found.join(places, on="of_incident", how="left", maintain_order="left")
     due = pl.col("due_at")
     midnight = due.dt.time() == pl.time(0, 0, 0)
     return (
@@ -47,8 +47,8 @@ def action_items(records: Mapping[str, pl.DataFrame], incidents: pl.DataFrame, *
 
 
 _ITEM = [
-    "id", "source", "source_id", "incident", "review", "title", "kind", "services", "environment", "production", "severity", "planned",
-    "before_coverage", "created", "due", "due_until", "closed", "at",
+    "id", "source", "source_id", "incident", "of_incident", "review", "title", "kind", "services", "environment", "production",
+    "severity", "planned", "before_coverage", "created", "due", "due_until", "closed", "at",
 ]  # fmt: skip
 
 
@@ -67,12 +67,12 @@ def followups(
     """A row an incident: next_repeat (after recovery) and came_back (after the last item was closed), each with its time; review,
     review_published_at, review_until (until then it counts as in time); items, items_open, last_closed_at."""
     reviewed = _reviewed(records, incidents, horizon)
-    real = items.drop_nulls("incident")
-    done = real.group_by("incident").agg(
+    real = items.drop_nulls("of_incident")
+    done = real.group_by("of_incident").agg(
         items=pl.len().cast(pl.Int64), items_open=pl.col("closed").is_null().sum().cast(pl.Int64), last_closed_at=pl.col("closed").max()
     )
     rows = incidents.join(reviewed, left_on="id", right_on="incident", how="left", maintain_order="left")
-    rows = rows.join(done, left_on="id", right_on="incident", how="left", maintain_order="left")
+    rows = rows.join(done, left_on="id", right_on="of_incident", how="left", maintain_order="left")
     rows = rows.with_columns(pl.col("items", "items_open").fill_null(0), review_until=_review_until(zone))
     keys = _cause_keys(incidents)
     again = _next_repeat(rows.select("id", "link_time", since="recovered_at"), keys, "next_repeat")

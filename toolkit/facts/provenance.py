@@ -69,11 +69,11 @@ def supply_facts(
     }
 
 
-_GATE = [
+_GATE: list[str | pl.Expr] = [
     "id", "source", "source_id", "service", "environment", pl.lit(value=True).alias("production"), "version", "digest", "revision", "kind",
     "status", "started_at", "finished_at", "at",
 ]  # fmt: skip
-_CHECK = [
+_CHECK: list[str | pl.Expr] = [
     "service", "environment", "production", "version", pl.col("gate").alias("kind"), pl.col("kind").alias("change"),
     "kind_source", "hotfix", "hotfix_source", "status", "gate_at", "successful", "ended", "drill", "stopped", "matured", "failed_final",
     "failed_source", "at",

@@ -26,12 +26,12 @@ def readiness(
     *,
     horizon: datetime,
 ) -> pl.DataFrame:
-    """A row a service and production environment, as of the horizon. Each question has its evidence beside it (an id, or null):
+    """A row a service and production environment, as of the horizon, with the evidence for each question beside it (an id, or null).
 
-    running, running_version, since · known_good, known_good_version, known_good_digest, known_good_artifact (registered) · proven_by,
-    proven_at (the last rollback or drill that worked) · irreversible (deployments since the known-good one whose
-    migration cannot be taken back; null: nobody says anything of migrations, or there is nothing to go back to) · kill_switch, kill_switch_at · rollback_test,
-    rollback_test_status, rollback_test_at · owner, team, rota.
+    running, running_version, since: what is there. known_good, known_good_version, known_good_digest, known_good_artifact: what it could
+    go back to, and the build of it in the registry. proven_by, proven_at: the last rollback or drill that worked. irreversible:
+    deployments since the known-good one whose migration cannot be taken back (null: nobody says anything of migrations, or there is
+    nothing to go back to). kill_switch, kill_switch_at; rollback_test, rollback_test_status, rollback_test_at; owner, team, rota.
     """
     runs = tables["deployments"].lazy().filter(pl.col("production") & pl.col("successful") & ~pl.col("drill")).select(_OF).collect()
     runs = runs.drop_nulls("at").sort(*_KEY, "deployed_at", "id")

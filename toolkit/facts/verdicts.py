@@ -20,7 +20,7 @@ STOPS = ("revert", "pause")
 def verdicts(
     records: Mapping[str, pl.DataFrame], deployments: pl.DataFrame, *, horizon: datetime, production: Sequence[str]
 ) -> pl.DataFrame:
-    """Verdicts with the deployment they judge, `last` (no later decision of the same tool on it) and `outcome`.
+    """Verdicts with of_deployment (what they judge), `last` (no later decision of the same tool on it) and `outcome`.
 
     outcome: overridden (a person decided otherwise), caught, missed, false_stop or quiet; null where the tool did not decide, the
     deployment is not known, or a pipeline refused it before production: whether it would have failed nobody knows.
@@ -36,17 +36,17 @@ def verdicts(
         begun, on="at", by=["service", "environment"], strategy="backward", tolerance=ABOUT, check_sortedness=False
     )
     latest = latest.drop_nulls("id").select("row", "id", how=pl.lit("derived:latest"))
-    found = pl.concat([named, latest]).rename({"id": "of", "how": "deployment_source"})
-    rows = rows.drop("deployment").join(found, on="row", how="left", maintain_order="left")
-    facts = judged.select("version", "matured", "drill", "stopped", "failed_final", of="id")
-    rows = rows.join(facts, on="of", how="left", maintain_order="left").rename({"of": "deployment"})
+    found = pl.concat([named, latest]).rename({"id": "of_deployment", "how": "deployment_source"})
+    rows = rows.join(found, on="row", how="left", maintain_order="left")
+    facts = judged.select("version", "matured", "drill", "stopped", "failed_final", of_deployment="id")
+    rows = rows.join(facts, on="of_deployment", how="left", maintain_order="left")
     decided = pl.col("decision").is_in(["proceed", *STOPS])
     rows = rows.with_columns(overridden=pl.col("overridden_by").is_not_null()).sort("at", "id")
-    rows = rows.with_columns(turn=pl.when(decided & pl.col("deployment").is_not_null()).then(pl.int_range(pl.len())))
-    rows = rows.with_columns(last=(pl.col("turn") == pl.col("turn").max().over("deployment", "tool")).fill_null(value=False))
+    rows = rows.with_columns(turn=pl.when(decided & pl.col("of_deployment").is_not_null()).then(pl.int_range(pl.len())))
+    rows = rows.with_columns(last=(pl.col("turn") == pl.col("turn").max().over("of_deployment", "tool")).fill_null(value=False))
     stop, failed = pl.col("decision").is_in(STOPS), pl.col("failed_final").is_in(["certain", "likely"]).fill_null(value=False)
     outcome = (
-        pl.when(~decided | pl.col("deployment").is_null())
+        pl.when(~decided | pl.col("of_deployment").is_null())
         .then(None)
         .when("overridden")
         .then(pl.lit("overridden"))
@@ -63,12 +63,12 @@ def verdicts(
     return rows.with_columns(outcome=outcome, decided=decided).select(_VERDICT)
 
 
-_OF = [
+_OF: list[str | pl.Expr] = [
     "id", "source", "source_id", "service", "environment", "version", "matured", "drill", "stopped", "failed_final",
     pl.coalesce("started_at", "finished_at").alias("start"),
 ]  # fmt: skip
 _VERDICT = [
-    "id", "source", "source_id", "service", "environment", "production", "deployment", "deployment_source", "version", "tool",
-    "criterion", "decision", "decided", "score", "checks", "overridden", "last", "matured", "drill", "stopped", "failed_final",
+    "id", "source", "source_id", "service", "environment", "production", "deployment", "of_deployment", "deployment_source", "version",
+    "tool", "criterion", "decision", "decided", "score", "checks", "overridden", "last", "matured", "drill", "stopped", "failed_final",
     "outcome", "at",
 ]  # fmt: skip

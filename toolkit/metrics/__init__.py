@@ -1,11 +1,11 @@
 """Metrics over facts: METRICS lists them, measure() gives number and interval, explain() shows the rows, compare() looks back."""
 
 # Importing a group registers its metrics.
-from toolkit.metrics import dora, hotfix, recovery, rollback  # noqa: F401
+from toolkit.metrics import canary, dora, flags, gates, hotfix, immutability, learning, ownership, recovery, rollback  # noqa: F401
 from toolkit.metrics.change import compare, with_shrunk_rates
 from toolkit.metrics.explanation import Explanation, explain
 from toolkit.metrics.measurement import measure
-from toolkit.metrics.metric import METRICS, Count, Duration, Kind, Metric, Rate
+from toolkit.metrics.metric import METRICS, Count, Duration, Kind, Metric, Rate, Within
 
 __all__ = [
     "METRICS",
@@ -15,6 +15,7 @@ __all__ = [
     "Kind",
     "Metric",
     "Rate",
+    "Within",
     "compare",
     "explain",
     "measure",

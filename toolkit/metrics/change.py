@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -13,8 +13,8 @@ from toolkit.errors import UsageError
 from toolkit.metrics.coverage import covered_weeks
 from toolkit.metrics.explanation import rows_of
 from toolkit.metrics.measurement import chosen
-from toolkit.metrics.metric import METRICS, Count, Metric, Rate
-from toolkit.metrics.reading import Published, connected, published
+from toolkit.metrics.metric import METRICS, Count, Metric, Rate, Within
+from toolkit.metrics.reading import Published, lacking, published
 from toolkit.metrics.scope import Moment, Scope, scope_of
 from toolkit.metrics.tally import Tally, tally
 from toolkit.metrics.verdict import verdict
@@ -31,6 +31,7 @@ from toolkit.stats.comparisons import (
 from toolkit.stats.durations import quantiles, sample
 from toolkit.stats.proportions import wilson
 from toolkit.stats.shrinkage import shrunk_rates
+from toolkit.stats.survival import compare_left, left_at
 
 __all__ = ["compare", "with_shrunk_rates"]
 
@@ -141,10 +142,10 @@ def _known_service(w: Published, *names: str) -> None:
 
 
 def _of_fact(w: Published, fact: str, metrics: list[Metric], before: Scope, after: Scope, asked: _Asked) -> Iterator[dict[str, Any]]:
-    of_fact = [metric for metric in metrics if metric.fact == fact]
-    if not connected(w, fact):
-        for metric in of_fact:
-            yield _row(metric, None, note="not measured")
+    missing = [metric for metric in metrics if metric.fact == fact and lacking(w, metric) is not None]
+    yield from (_row(metric, None, note="not measured") for metric in missing)
+    of_fact = [metric for metric in metrics if metric.fact == fact and metric not in missing]
+    if not of_fact:
         return
     one, two = tally(w, fact, of_fact, before), tally(w, fact, of_fact, after)
     for metric in of_fact:
@@ -152,6 +153,8 @@ def _of_fact(w: Published, fact: str, metrics: list[Metric], before: Scope, afte
             yield _rates(metric, one, two, asked)
         elif metric.kind is Count:
             yield _counts(w, metric, one, two, before, after, asked=asked)
+        elif metric.kind is Within:
+            yield _ages(metric, one, two, asked)
         else:
             yield _durations(w, metric, before, after, asked)
 
@@ -192,6 +195,27 @@ def _width_effect(metric: Metric, side: Tally) -> float:
     found = rate_intervals(*side.clusters(metric), cells=side.cells)
     low, high = wilson(found.k, found.n)
     return float(max(1.0, (((found.high - found.low) / (high - low)) ** 2).max()))
+
+
+def _ages(metric: Metric, before: Tally, after: Tally, asked: _Asked) -> dict[str, Any]:
+    """Two Kaplan–Meier shares at one age: their difference, with Greenwood's variances."""
+    found = []
+    for side in (before, after):
+        spans = side.spans[metric.name]
+        rows = sample([0] * len(spans), spans["value"].to_numpy(), spans["open"].to_numpy(), cells=1)
+        found.append(left_at(rows, metric.within / timedelta(days=1)))
+    shares = [_known(float(one.value[0] if metric.held else 1 - one.value[0])) for one in found]
+    n1, n2 = (len(side.spans[metric.name]) for side in (before, after))
+    values = {"before": shares[0], "after": shares[1], "n_before": n1, "n_after": n2}
+    note = _few(n1, n2) or ("one of the windows was not followed long enough" if None in shares else None)
+    if note:
+        return _row(metric, None, **values, note=note)
+    difference = compare_left(*found)
+    if not metric.held:
+        difference = replace(difference, effect=-difference.effect, low=-difference.high, high=-difference.low)
+    # As of a rate: what was followed less long shows a little less.
+    seen = of_rates(shares[0] or 0.0, n1, n2, window=asked.pace, reduction=asked.reduction)
+    return _row(metric, difference, **values) | _seen(seen)
 
 
 def _counts(w: Published, metric: Metric, before: Tally, after: Tally, *scopes: Scope, asked: _Asked) -> dict[str, Any]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from toolkit.metrics.coverage import covered_weeks
-from toolkit.metrics.metric import Count, Kind, Metric, Rate
+from toolkit.metrics.metric import Count, Kind, Metric, Rate, Within
 from toolkit.metrics.reading import CONNECT, Published, connected
 from toolkit.metrics.scope import Scope
 from toolkit.metrics.tally import Tally
 from toolkit.stats.clusters import BOOTSTRAP, DESIGN_EFFECT, METHODS, rate_intervals
 from toolkit.stats.durations import Quantiles, quantiles, sample
+from toolkit.stats.survival import left_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,10 +49,10 @@ P90_PRINTED = 10
 P90_INTERVAL = 36
 
 
-def not_measured(metric: Metric) -> pl.LazyFrame:
-    """The one row of a metric whose records nobody has connected."""
+def not_measured(metric: Metric, missing: str) -> pl.LazyFrame:
+    """The one row of a metric whose records (or fact) nobody has connected."""
     names = [metric.name, metric.name + P90] if metric.kind is Kind.DURATION else [metric.name]
-    note = f"not measured: connect {CONNECT[metric.fact]}"
+    note = f"not measured: connect {CONNECT[missing]}"
     given = {"group": metric.group, "kind": metric.kind.value, "unit": metric.unit, "definition": DEFINITION, "note": note}
     return pl.LazyFrame([{"metric": name, **given} for name in names], schema=COLUMNS)
 
@@ -69,6 +71,8 @@ def estimated(w: Published, metric: Metric, sums: Tally, scope: Scope) -> pl.Laz
         return _finished(_counts(w, metric, cells, scope), metric.name, metric)
     if metric.kind is Rate:
         return _finished(_rates(metric, cells, sums), metric.name, metric)
+    if metric.kind is Within:
+        return _finished(_within(metric, cells, sums), metric.name, metric)
     return _durations(metric, cells, sums)
 
 
@@ -149,6 +153,32 @@ def _durations(metric: Metric, cells: pl.LazyFrame, sums: Tally) -> pl.LazyFrame
             _finished(_quantile(metric, cells, median, least=1), metric.name, metric),
             _finished(_quantile(metric, cells, ninetieth, least=P90_PRINTED), metric.name + P90, metric),
         ]
+    )
+
+
+def _within(metric: Metric, cells: pl.LazyFrame, sums: Tally) -> pl.LazyFrame:
+    spans, days = sums.spans[metric.name], metric.within / timedelta(days=1)
+    rows = sample(spans["_cell"].to_numpy(), spans["value"].to_numpy(), spans["open"].to_numpy(), cells=sums.cells)
+    found = left_at(rows, days)
+    ends = (found.value, found.low, found.high) if metric.held else (1 - found.value, 1 - found.high, 1 - found.low)
+    open_before = spans.filter(pl.col("open") & (pl.col("value") < days)).group_by("_cell").agg(censored=pl.len().cast(pl.Int64))
+    happened = sums.totals.select("_cell", k=pl.col(f"k.{metric.name}").cast(pl.Int64))
+    value, low, high = (_known(numbers) for numbers in ends)
+    cells = cells.with_columns(value=value, low=low, high=high, _followed=_known(found.followed))
+    cells = cells.join(open_before.lazy(), on="_cell", how="left", maintain_order="left").join(happened.lazy(), on="_cell", how="left")
+    known, some = pl.col("value").is_not_null(), pl.col("n") > 0
+    return cells.with_columns(
+        pl.col("censored").fill_null(0),
+        method=pl.when(known).then(pl.lit(f"Kaplan–Meier at {days:.0f} days, log-log interval")),
+        note=_sentences(
+            pl.when(some & ~known).then(
+                pl.format(f"nobody followed for {days:.0f} days yet, {{}} at most: unknown", pl.col("_followed").round(1))
+            ),
+            *_few(),
+            pl.when(pl.col("censored") > 0).then(pl.format(f"{{}} of {{}} not yet followed for {days:.0f} days", "censored", "n")),
+            *_shown(metric),
+            *_marks(),
+        ),
     )
 
 

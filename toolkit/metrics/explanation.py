@@ -12,8 +12,8 @@ import polars as pl
 from toolkit.metrics.coverage import covered_weeks, gaps_in
 from toolkit.metrics.estimates import P90
 from toolkit.metrics.measurement import chosen, measure
-from toolkit.metrics.metric import Count, Duration, Metric, Rate
-from toolkit.metrics.reading import STREAMS, connected, earliest, published, rows_in_scope
+from toolkit.metrics.metric import Count, Metric, Rate, Within
+from toolkit.metrics.reading import STREAMS, earliest, lacking, published, rows_in_scope
 from toolkit.metrics.scope import Scope, scope_of
 
 __all__ = ["SHOWN", "Explanation", "explain", "rows_of"]
@@ -65,7 +65,7 @@ def explain(
     row = measure(w, name, **when).row(0, named=True)
     rows = (
         rows_of(w, metric, scope)
-        if connected(w, metric.fact)
+        if lacking(w, metric) is None
         else pl.DataFrame(schema={"id": pl.String, "at": pl.Datetime("us", "UTC"), "_code": pl.UInt8})
     )
     counted = rows.filter(pl.col("_code") == 0).drop("_code")
@@ -99,6 +99,14 @@ SHOWN = {
     "hotfixes": ("id", "service", "environment", "version", "kind", "status"),
     "rollbacks": ("id", "service", "environment", "mechanism", "status", "outcome", "incident", "storm"),
     "incidents": ("id", "title", "severity", "services", "status"),
+    "followups": ("id", "title", "severity", "services", "recovered_at"),
+    "action_items": ("id", "title", "kind", "services", "of_incident", "due", "closed"),
+    "versions": ("id", "service", "version", "digests"),
+    "provenance": ("id", "service", "environment", "version", "kind", "artifact", "passed"),
+    "checks": ("id", "deployment", "service", "environment", "version", "kind", "status"),
+    "gates": ("id", "service", "environment", "version", "kind", "status"),
+    "verdicts": ("id", "service", "of_deployment", "version", "tool", "criterion", "decision", "outcome"),
+    "services": ("id", "service", "team", "rota"),
 }
 
 
@@ -107,9 +115,7 @@ def rows_of(w: Any, metric: Metric, scope: Scope) -> pl.DataFrame:
     sources = {f"{column}_source" for column in metric.inferred}
     read = metric.columns() | set(SHOWN[metric.fact]) | sources
     frame = rows_in_scope(w, metric.fact, read, scope)
-    still_open = (
-        [metric.still_open.fill_null(value=False).alias("open")] if metric.still_open is not None and metric.kind is Duration else []
-    )
+    still_open = [metric.still_open.fill_null(value=False).alias("open")] if metric.still_open is not None and metric.spans else []
     shown = [*SHOWN[metric.fact], "at", *sorted(read - {*SHOWN[metric.fact], "at", "horizon", "open"})]
     # Counts of hundreds of thousands are explained by their rows too: sorted, so that two explanations can be laid side by side.
     return frame.select(*shown, metric.value().alias("sample"), *still_open, metric.code().alias("_code")).sort("at", "id").collect()
@@ -137,6 +143,10 @@ def _formula(metric: Metric, row: dict[str, Any], counted: pl.DataFrame, weeks: 
         return f"{row['k']} of {n} = {100 * value:.1f} %"
     if metric.kind is Count:
         return f"{n} in {weeks:.1f} weeks = {value:.2f} {unit}" if value is not None else f"{n}, but the time is not covered: unknown"
+    if metric.kind is Within:
+        followed = f"{row['k']} of {n} within {metric.within.days} days, {row['censored']} not yet followed for so long (Kaplan–Meier)"
+        what = "had not come to it" if metric.held else "had come to it"
+        return f"{followed}: {100 * value:.1f} % {what}" if value is not None else f"{followed}: unknown"
     share, what = (0.9, "90th percentile") if row["metric"].endswith(P90) else (0.5, "median")
     of = f"{what} of {n}" + (f", {row['censored']} still open (Kaplan–Meier)" if row["censored"] else "")
     if value is not None:

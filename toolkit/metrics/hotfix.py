@@ -98,10 +98,20 @@ def hotfix_review_time() -> pl.Expr:
     return pl.duration(minutes=pl.col("changes_review_minutes"))
 
 
-@metric(Rate, group="hotfix", fact="gates", title="Hotfixes that skipped a gate", better="down")
+@metric(
+    Rate,
+    group="hotfix",
+    fact="hotfixes",
+    title="Hotfixes that skipped a gate",
+    better="down",
+    excluded=_DEPLOYED,
+    unknown="its gates, or those its service's releases pass, are not known",
+    inferred=("hotfix",),
+    needs=("gates",),
+)
 def skipped_gate_rate() -> pl.Expr:
-    """Share of hotfixes that went to production past a gate which their service's releases pass."""
-    return pl.col("skipped")
+    """Share of hotfixes that went to production past a gate that at least half of their service's releases had passed until then."""
+    return pl.col("skipped").list.len() > 0
 
 
 @metric(Rate, group="hotfix", fact="merges", title="Hotfixes not merged back", better="down")

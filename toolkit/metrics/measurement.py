@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
 import polars as pl
 
 from toolkit.errors import UsageError
-from toolkit.metrics.estimates import P90, estimated, not_measured
+from toolkit.metrics.estimates import COLUMNS, P90, estimated, not_measured
 from toolkit.metrics.metric import METRICS, Duration, Metric
-from toolkit.metrics.reading import connected, earliest, published
+from toolkit.metrics.reading import earliest, lacking, published
 from toolkit.metrics.scope import By, Every, scope_of
 from toolkit.metrics.tally import tally
 
-__all__ = ["GROUPS", "chosen", "measure"]
+__all__ = ["GROUPS", "PRACTICES", "chosen", "measure"]
 
-# In the order of a story: delivered, broken, rolled back, repaired.
-GROUPS = ("dora", "recovery", "rollback", "hotfix")
+# In the order of a story: delivered, broken, rolled back, repaired; then the practices that this rests on.
+PRACTICES = ("learning", "immutability", "gates", "flags", "canary", "playbook", "communication", "ownership")
+GROUPS = ("dora", "recovery", "rollback", "hotfix", *PRACTICES)
 
 
 def measure(
@@ -56,16 +58,19 @@ def measure(
         service=service,
         environment=environment,
     )
-    known = {fact: connected(w, fact) for fact in facts}
-    frames: dict[str, pl.LazyFrame] = {}
+    missing = {metric.name: lacking(w, metric) for metric in metrics}
+    frames = {metric.name: not_measured(metric, name) for metric in metrics if (name := missing[metric.name]) is not None}
     for fact in sorted(facts):
-        of_fact = [metric for metric in metrics if metric.fact == fact]
-        if not known[fact]:
-            frames |= {metric.name: not_measured(metric) for metric in of_fact}
-            continue
-        sums = tally(w, fact, of_fact, scope)
-        frames |= {metric.name: estimated(w, metric, sums, scope) for metric in of_fact}
-    rows = pl.concat([frames[metric.name] for metric in metrics]).collect()
+        of_fact = [metric for metric in metrics if metric.fact == fact and missing[metric.name] is None]
+        if of_fact:
+            sums = tally(w, fact, of_fact, scope)
+            frames |= {metric.name: estimated(w, metric, sums, scope) for metric in of_fact}
+        # Told by its own kinds, too, unless somebody asked for other groups.
+        for metric in of_fact if by is None else ():
+            if metric.split is not None:
+                kinds = replace(scope, by=metric.split)
+                frames[metric.name] = pl.concat([frames[metric.name], estimated(w, metric, tally(w, fact, [metric], kinds), kinds)])
+    rows = pl.concat([pl.LazyFrame(schema=COLUMNS), *(frames[metric.name] for metric in metrics)]).collect()
     return rows if wanted is None else rows.filter(pl.col("metric").is_in(wanted))
 
 
@@ -73,17 +78,19 @@ def chosen(names: Iterable[str], group: str | None) -> tuple[list[Metric], list[
     """The metrics that are meant, in the order of asking, and the row names to keep (null: all)."""
     names = list(names)
     if not names:
-        if group is not None and group not in GROUPS:
-            raise UsageError(f"No group named {group!r}. There are: {', '.join(GROUPS)}.")
-        meant = [metric for metric in METRICS.values() if metric.headline and group in (None, metric.group)]
+        if group is not None and group not in (*GROUPS, "practices"):
+            raise UsageError(f"No group named {group!r}. There are: {', '.join((*GROUPS, 'practices'))}.")
+        asked = GROUPS if group is None else PRACTICES if group == "practices" else (group,)
+        meant = [metric for metric in METRICS.values() if metric.headline and metric.group in asked]
         return sorted(meant, key=lambda metric: GROUPS.index(metric.group)), None
     found: dict[str, Metric] = {}
     wanted: list[str] = []
     for name in names:
         metric = METRICS.get(name) or METRICS.get(name.removesuffix(P90))
         if metric is None or (name not in METRICS and metric.kind is not Duration):
-            raise UsageError(f"No metric named {name!r}. There are: {', '.join(METRICS)}.")
-        if group is not None and metric.group != group:
+            known = sorted(METRICS.values(), key=lambda metric: GROUPS.index(metric.group))
+            raise UsageError(f"No metric named {name!r}. There are: {', '.join(metric.name for metric in known)}.")
+        if group is not None and metric.group != group and not (group == "practices" and metric.group in PRACTICES):
             raise UsageError(f"{name} is in the group {metric.group}, not in {group}.")
         found[metric.name] = metric
         # A Duration's name means both of its rows; with the suffix only that one.

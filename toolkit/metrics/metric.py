@@ -13,7 +13,7 @@ import polars as pl
 if TYPE_CHECKING:
     from toolkit.metrics.scope import Scope
 
-__all__ = ["METRICS", "NEGATIVE", "Count", "Duration", "Kind", "Metric", "Rate", "metric"]
+__all__ = ["METRICS", "NEGATIVE", "Count", "Duration", "Kind", "Metric", "Rate", "Within", "metric"]
 
 
 class Kind(StrEnum):
@@ -22,11 +22,13 @@ class Kind(StrEnum):
     COUNT = "Count"
     RATE = "Rate"
     DURATION = "Duration"
+    # The share to whom it has happened by a certain age; who has not reached that age counts for as long as seen (Kaplan–Meier).
+    WITHIN = "Within"
 
 
-Count, Rate, Duration = Kind.COUNT, Kind.RATE, Kind.DURATION
+Count, Rate, Duration, Within = Kind.COUNT, Kind.RATE, Kind.DURATION, Kind.WITHIN
 
-UNITS = {Count: "per week", Rate: "share", Duration: "minutes"}
+UNITS = {Count: "per week", Rate: "share", Duration: "minutes", Within: "share"}
 NEGATIVE = "times in the wrong order"
 
 Better = Literal["up", "down"]
@@ -38,12 +40,15 @@ Alongside = Callable[[Any, "Scope"], pl.DataFrame]
 class Metric:
     """One number a team can watch.
 
-    sample: of a Count true, of a Rate whether the row is one of k, of a Duration a span (or a plain number in `unit`); null: not known.
+    sample: of a Count true, of a Rate whether the row is one of k, of a Duration a span (or a plain number in `unit`), of a Within the
+    time until it happened; null: not known.
     excluded: reasons in order; a row is left out for the first that holds. still_open: the sample is the time so far.
     signed: negative spans are meant. inferred: the columns whose `_source` says how much of the number was derived. shown: reasons whose
     count belongs beside the number. among, beside: how many of the counted rows, of all rows in scope, are so; remark: a sentence from
     them.
     headline: measured without being named.
+    needs: records without which it is not measured, whatever else the fact is made of. split: a column by whose values it is always told
+    as well. within: the age of a Within; held: it is the share to whom it had not happened by then.
     """
 
     name: str
@@ -67,15 +72,30 @@ class Metric:
     alongside: Alongside | None = None
     remark: pl.Expr | None = None
     headline: bool = True
+    needs: tuple[str, ...] = ()
+    split: Literal["kind"] | None = None
+    within: timedelta = timedelta(days=90)
+    held: bool = False
+
+    @property
+    def spans(self) -> bool:
+        """Whether a sample is a span or a number, some of them still growing."""
+        return self.kind in (Duration, Within)
+
+    @property
+    def _is_time(self) -> bool:
+        return self.kind is Within or (self.kind is Duration and self.unit == "minutes")
 
     @property
     def reasons(self) -> list[str]:
         """All reasons in the order of their codes; code 0 is a counted row."""
-        return [*self.excluded, *([] if self.signed or self.unit != "minutes" else [NEGATIVE]), self.unknown]
+        return [*self.excluded, *([NEGATIVE] if self._is_time and not self.signed else []), self.unknown]
 
     def value(self) -> pl.Expr:
-        """The sample as a number: minutes of a span, else as it is."""
-        if self.kind is not Duration or self.unit != "minutes":
+        """The sample as a number: minutes of a span, days of a Within, else as it is."""
+        if self.kind is Within:
+            return self.sample().dt.total_microseconds() / 86_400e6
+        if not self._is_time:
             return self.sample()
         minutes = self.sample().dt.total_microseconds() / 60e6
         # Under a second counts as a second: clocks of sources are no finer, and a ratio of nothing has no meaning.

@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 
+from toolkit.metrics.metric import Metric
 from toolkit.metrics.samples import one_of
-from toolkit.metrics.scope import Scope, moment
+from toolkit.metrics.scope import SEVERAL_SERVICES, Scope, moment
 from toolkit.records import RECORDS
 
-__all__ = ["CONNECT", "STREAMS", "Published", "connected", "earliest", "fact_frame", "owners_of", "published", "rows_in_scope"]
+__all__ = ["CONNECT", "STREAMS", "Published", "connected", "earliest", "fact_frame", "lacking", "owners_of", "published", "rows_in_scope"]
 
 # Which records a fact is made of: the first one bounds its coverage, a gap in any makes a count unknown.
 STREAMS: dict[str, tuple[str, ...]] = {
@@ -21,13 +22,33 @@ STREAMS: dict[str, tuple[str, ...]] = {
     "rollbacks": ("deployments", "rollbacks", "flag_changes"),
     "incidents": ("incidents",),
     "hotfixes": ("deployments",),
+    "followups": ("incidents",),
+    "action_items": ("action_items",),
+    "versions": ("artifacts", "deployments"),
+    "provenance": ("deployments",),
+    "checks": ("deployments",),
+    "gates": ("gates",),
+    "verdicts": ("verdicts",),
+    "services": ("deployments",),
 }
+# By fact or by record.
 CONNECT = {
     "deployments": "deployments (knowngood sync, or knowngood load FILE --as deployment)",
     "rollbacks": "deployments or rollbacks (knowngood sync, or knowngood load FILE --as rollback)",
     "incidents": "incidents (knowngood sync, or knowngood load FILE --as incident)",
     "hotfixes": "deployments (knowngood sync, or knowngood load FILE --as deployment)",
-    "gates": "the results of gates",
+    "followups": "incidents (knowngood sync, or knowngood load FILE --as incident)",
+    "provenance": "deployments (knowngood sync, or knowngood load FILE --as deployment)",
+    "checks": "deployments (knowngood sync, or knowngood load FILE --as deployment)",
+    "services": "deployments (knowngood sync, or knowngood load FILE --as deployment)",
+    "versions": "builds (knowngood load FILE --as artifact)",
+    "artifacts": "builds (knowngood load FILE --as artifact)",
+    "gates": "the results of gates (knowngood load FILE --as gate)",
+    "verdicts": "verdicts of canary judges (knowngood load FILE --as verdict)",
+    "reviews": "reviews of incidents (knowngood load FILE --as review)",
+    "action_items": "action items (knowngood load FILE --as action_item)",
+    "flag_changes": "changes of feature flags (knowngood load FILE --as flag_change)",
+    "owners": "owners of services (knowngood load FILE --as owner)",
     "merges": "when changes reached the main branch",
 }
 
@@ -67,10 +88,42 @@ def _with_incident_detected_at(hotfixes: pl.LazyFrame, facts: Any) -> pl.LazyFra
     return hotfixes.join(detected, on="hotfix_incident", how="left")
 
 
+def _with_detection(rollbacks: pl.LazyFrame, facts: Any) -> pl.LazyFrame:
+    """Adds when the incident of an attempt was detected."""
+    return rollbacks.join(facts.incidents.select(incident="id", incident_detected_at="detected_at"), on="incident", how="left")
+
+
+def _with_first_flag_off(rollbacks: pl.LazyFrame, facts: Any) -> pl.LazyFrame:
+    """Adds whether an attempt is the first flag-off of its incident."""
+    offs = facts.rollbacks.filter((pl.col("mechanism") == "flag") & pl.col("incident").is_not_null() & ~pl.col("drill"))
+    first = offs.select("incident", "started_at", "id").sort("started_at", "id").unique("incident", keep="first", maintain_order=True)
+    marked = first.select("id", first_flag_off=pl.lit(value=True))
+    return rollbacks.join(marked, on="id", how="left").with_columns(pl.col("first_flag_off").fill_null(value=False))
+
+
+def _with_kill_switch(incidents: pl.LazyFrame, facts: Any) -> pl.LazyFrame:
+    """Adds whether a service of the incident was known, by its end, to have a kill switch there."""
+    switches = facts.flag_changes.filter("kill_switch").select("service", "at", place="environment", live="production")
+    asked = incidents.select("id", "environment", "recovered_at", service="services").explode("service").join(switches, on="service")
+    there = pl.when(pl.col("environment").is_null()).then("live").otherwise(pl.col("environment") == pl.col("place"))
+    known = asked.filter(there & (pl.col("recovered_at").is_null() | (pl.col("at") <= pl.col("recovered_at"))))
+    known = known.select("id", kill_switch=pl.lit(value=True)).unique()
+    return incidents.join(known, on="id", how="left").with_columns(pl.col("kill_switch").fill_null(value=False))
+
+
+def _with_skipped(hotfixes: pl.LazyFrame, facts: Any) -> pl.LazyFrame:
+    """Adds the gates that releases of the service usually pass and this hotfix had not; null: not known."""
+    return hotfixes.join(facts.provenance.select("id", "skipped"), on="id", how="left")
+
+
 # Columns that no fact carries, and how to add them: done only where a metric asks for one.
-ACROSS: dict[str, tuple[str, Reader, set[str]]] = {
-    "first_outcome": ("incidents", _with_first_outcome, {"id"}),
-    "incident_detected_at": ("hotfixes", _with_incident_detected_at, {"hotfix_incident"}),
+ACROSS: dict[tuple[str, str], tuple[Reader, set[str]]] = {
+    ("incidents", "first_outcome"): (_with_first_outcome, {"id"}),
+    ("incidents", "kill_switch"): (_with_kill_switch, {"id", "services", "environment", "recovered_at"}),
+    ("hotfixes", "incident_detected_at"): (_with_incident_detected_at, {"hotfix_incident"}),
+    ("hotfixes", "skipped"): (_with_skipped, {"id"}),
+    ("rollbacks", "incident_detected_at"): (_with_detection, {"incident"}),
+    ("rollbacks", "first_flag_off"): (_with_first_flag_off, {"id", "incident"}),
 }
 
 
@@ -78,20 +131,35 @@ def fact_frame(w: Published, fact: str) -> pl.LazyFrame | None:
     """The fact's rows; None where nothing of the kind is recorded yet."""
     if fact not in STREAMS:
         return None
-    frame: pl.LazyFrame = getattr(w.facts, fact)
+    frame: pl.LazyFrame | None = getattr(w.facts, fact, None)
     return frame
 
 
 def connected(w: Published, fact: str) -> bool:
     """Whether any record that the fact is made of was ever loaded."""
-    if fact not in STREAMS:
+    if fact not in STREAMS or (frame := fact_frame(w, fact)) is None:
         return False
-    records = w.meta.get("records") or {}
-    counts = [records[name] for name, record in RECORDS.items() if name in records and record.table in STREAMS[fact]]
+    counts = [count for table, count in _loaded(w).items() if table in STREAMS[fact]]
     if counts:
         return any(count > 0 for count in counts)
-    frame = fact_frame(w, "deployments" if fact == "hotfixes" else fact)
-    return frame is not None and frame.select(pl.len()).collect().item() > 0
+    if fact == "hotfixes":
+        return connected(w, "deployments")
+    return bool(frame.select(pl.len()).collect().item())
+
+
+def lacking(w: Published, metric: Metric) -> str | None:
+    """The fact or record that must be connected before the metric can be measured; None: nothing is missing."""
+    if not connected(w, metric.fact):
+        return metric.needs[0] if metric.needs else metric.fact
+    loaded = _loaded(w)
+    # Facts that say nothing of their records are taken as they are.
+    return next((table for table in metric.needs if not (loaded.get(table) if loaded else hasattr(w.facts, table))), None)
+
+
+def _loaded(w: Published) -> dict[str, int]:
+    """How many records each table held when the facts were published."""
+    counts = w.meta.get("records") or {}
+    return {record.table: counts[name] for name, record in RECORDS.items() if name in counts}
 
 
 def earliest(w: Published, facts: set[str]) -> datetime | None:
@@ -111,27 +179,27 @@ def rows_in_scope(w: Published, fact: str, columns: set[str], scope: Scope, *, e
     for each of its services even in totals."""
     frame = fact_frame(w, fact)
     assert frame is not None, f"no fact {fact}"  # noqa: S101 (callers ask connected() first)
-    across = [name for name in ACROSS if name in columns and ACROSS[name][0] == fact]
+    across = [name for of, name in ACROSS if of == fact and name in columns]
     needed = (columns - {"horizon"} - set(across)) | scope.columns(fact) | {"at"}
     for name in across:
-        needed |= ACROSS[name][2]
+        needed |= ACROSS[fact, name][1]
     frame = frame.select(sorted(needed)).filter(scope.rows(fact))
     for name in across:
-        frame = ACROSS[name][1](frame, w.facts)
+        frame = ACROSS[fact, name][0](frame, w.facts)
     frame = frame.with_columns(pl.lit(scope.horizon).cast(pl.Datetime("us", "UTC")).alias("horizon"), scope.period().alias("_period"))
     return _with_by(w, frame, fact, scope, each_service=each_service)
 
 
 def _with_by(w: Published, frame: pl.LazyFrame, fact: str, scope: Scope, *, each_service: bool) -> pl.LazyFrame:
     """Adds `service` (of an incident its first) and `_by`. An incident counts under each of its services, once in totals."""
-    if fact == "incidents":
+    if fact in SEVERAL_SERVICES:
         if scope.by in ("team", "class"):
             frame = frame.with_row_index("_row")
-        if scope.by is None and not each_service:
+        if scope.by in (None, "kind") and not each_service:
             # Asked about one service, an incident of several counts there.
-            return frame.with_columns(
-                (pl.col("services").list.first() if scope.service is None else pl.lit(scope.service)).alias("service")
-            )
+            one = pl.col("services").list.first() if scope.service is None else pl.lit(scope.service)
+            frame = frame.with_columns(one.alias("service"))
+            return frame if scope.by is None else _by_kind(frame)
         frame = frame.with_columns(pl.col("services").list.unique().list.sort().alias("service")).explode("service")
         # An incident that names no service counts in totals and under none.
         frame = frame.filter(pl.col("service").is_not_null())
@@ -139,11 +207,17 @@ def _with_by(w: Published, frame: pl.LazyFrame, fact: str, scope: Scope, *, each
             frame = frame.filter(pl.col("service") == scope.service)
     if scope.by is None:
         return frame
+    if scope.by == "kind":
+        return _by_kind(frame)
     if scope.by == "service":
         return frame.with_columns(pl.col("service").cast(pl.String).alias("_by"))
     owned = _with_owner(frame, owners_of(w), scope.by)
     # An incident of two services of one team is one incident of the team.
-    return owned.unique(["_row", "_by"], keep="first", maintain_order=True).drop("_row") if fact == "incidents" else owned
+    return owned.unique(["_row", "_by"], keep="first", maintain_order=True).drop("_row") if fact in SEVERAL_SERVICES else owned
+
+
+def _by_kind(frame: pl.LazyFrame) -> pl.LazyFrame:
+    return frame.with_columns(pl.col("kind").cast(pl.String).fill_null("unknown").alias("_by"))
 
 
 def owners_of(w: Published) -> pl.DataFrame:

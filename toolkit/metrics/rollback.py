@@ -5,13 +5,12 @@ from __future__ import annotations
 import polars as pl
 
 from toolkit.metrics.metric import Count, Duration, Rate, metric
-from toolkit.metrics.samples import DEPLOY_LEVEL, NO_REAL_ATTEMPT, NOT_A_CHANGE, OF_INCIDENTS, one_of
+from toolkit.metrics.samples import DEPLOY_LEVEL, NO_REAL_ATTEMPT, NOT_A_CHANGE, OF_INCIDENTS, PENDING, one_of
 
 __all__ = [
     "automated_rollback_rate",
     "failed_rollbacks",
     "first_time_rollback_success_rate",
-    "flag_off_success_rate",
     "known_good_rate",
     "missed_rollbacks",
     "rollback_rate",
@@ -22,9 +21,7 @@ __all__ = [
 ]
 
 _ATTEMPTS = NO_REAL_ATTEMPT | DEPLOY_LEVEL
-_PENDING = {"verification still pending": pl.col("outcome") == "pending"}
 _NOT_COMPLETED = {"failed, cancelled or partial": one_of("status", "failed", "cancelled", "partial")}
-_FLAG_OFF = {"not a flag-off": pl.col("mechanism") != "flag"}
 
 
 @metric(
@@ -49,7 +46,7 @@ def rollback_rate() -> pl.Expr:
     fact="rollbacks",
     title="Rollback success",
     better="up",
-    excluded=_ATTEMPTS | _PENDING,
+    excluded=_ATTEMPTS | PENDING,
     unknown="no outcome",
     inferred=("outcome",),
     shown=("verification still pending",),
@@ -71,9 +68,7 @@ def rollback_success_rate() -> pl.Expr:
     fact="rollbacks",
     title="First rollback worked",
     better="up",
-    excluded=_ATTEMPTS
-    | {"no episode": pl.col("episode").is_null(), "later attempt of its episode": pl.col("episode_order") > 1}
-    | _PENDING,
+    excluded=_ATTEMPTS | {"no episode": pl.col("episode").is_null(), "later attempt of its episode": pl.col("episode_order") > 1} | PENDING,
     unknown="no outcome",
     inferred=("outcome",),
 )
@@ -89,28 +84,12 @@ def first_time_rollback_success_rate() -> pl.Expr:
     fact="rollbacks",
     title="Failed rollbacks",
     better="down",
-    excluded=_ATTEMPTS | _PENDING | {"succeeded": pl.col("outcome") == "succeeded", "no outcome": pl.col("outcome").is_null()},
+    excluded=_ATTEMPTS | PENDING | {"succeeded": pl.col("outcome") == "succeeded", "no outcome": pl.col("outcome").is_null()},
     inferred=("outcome",),
 )
 def failed_rollbacks() -> pl.Expr:
     """Rollback attempts a week that failed or were ineffective. Deploy mechanisms only; no drills or races."""
     return pl.lit(value=True)
-
-
-@metric(
-    Rate,
-    group="rollback",
-    fact="rollbacks",
-    title="Flag-off success",
-    better="up",
-    excluded=NO_REAL_ATTEMPT | _FLAG_OFF | _PENDING,
-    unknown="no outcome",
-    inferred=("outcome",),
-    headline=False,
-)
-def flag_off_success_rate() -> pl.Expr:
-    """Share of flag-offs during incidents that held: succeeded of succeeded, failed and ineffective ones."""
-    return pl.col("outcome") == "succeeded"
 
 
 @metric(

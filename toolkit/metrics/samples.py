@@ -9,6 +9,7 @@ __all__ = [
     "NOT_A_CHANGE",
     "NO_REAL_ATTEMPT",
     "OF_INCIDENTS",
+    "PENDING",
     "failed",
     "hotfixed",
     "one_of",
@@ -69,6 +70,8 @@ DEPLOY_LEVEL: dict[str, pl.Expr] = {
     "flag-off": pl.col("mechanism") == "flag",
     "database restore": pl.col("mechanism") == "database",
 }
+
+PENDING: dict[str, pl.Expr] = {"verification still pending": pl.col("outcome") == "pending"}
 
 OF_INCIDENTS: dict[str, pl.Expr] = {
     "planned maintenance": pl.col("planned"),

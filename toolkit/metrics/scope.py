@@ -13,11 +13,15 @@ import polars as pl
 
 from toolkit.errors import UsageError
 
-__all__ = ["By", "Every", "Moment", "Scope", "moment", "scope_of"]
+__all__ = ["SEVERAL_SERVICES", "By", "Every", "Moment", "Scope", "moment", "scope_of"]
 
-By = Literal["service", "team", "class"]
+# "kind" is never asked for: some metrics are told by it of themselves.
+By = Literal["service", "team", "class", "kind"]
 Every = Literal["1w", "1mo"]
 Moment = datetime | date | str
+
+# Facts whose rows touch any number of services; they carry the severity of an incident, too.
+SEVERAL_SERVICES = frozenset({"incidents", "followups", "action_items"})
 
 _SPAN = re.compile(r"(\d+)(d|w|mo|y)")
 
@@ -61,7 +65,7 @@ class Scope:
         # The horizon's own moment has happened: where it is that of the latest event, this is the event.
         inside &= (pl.col("at") <= self.end) if self.end == self.horizon else (pl.col("at") < self.end)
         inside &= pl.col("production") if self.environment is None else pl.col("environment") == self.environment
-        if fact == "incidents":
+        if fact in SEVERAL_SERVICES:
             if self.service is not None:
                 inside &= pl.col("services").list.contains(self.service)
             if self.severities:
@@ -73,9 +77,9 @@ class Scope:
     def columns(self, fact: str) -> set[str]:
         """Columns that `rows` reads."""
         names = {"at", "production" if self.environment is None else "environment"}
-        if fact == "incidents":
-            return names | {"services"} | ({"severity"} if self.severities else set())
-        return names | {"service"}
+        if fact in SEVERAL_SERVICES:
+            return names | {"services"} | ({"severity"} if self.severities else set()) | ({"kind"} if self.by == "kind" else set())
+        return names | {"service"} | ({"kind"} if self.by == "kind" else set())
 
 
 def moment(value: Moment, zone: tzinfo) -> datetime:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from toolkit.metrics.metric import Duration, Metric
+from toolkit.metrics.metric import Duration, Metric, Within
 from toolkit.metrics.reading import Published, rows_in_scope
-from toolkit.metrics.scope import Scope
+from toolkit.metrics.scope import SEVERAL_SERVICES, Scope
 from toolkit.stats.clusters import INDEPENDENT
 
 if TYPE_CHECKING:
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Tally", "tally"]
 
+DAY = timedelta(days=1)
+
 
 @dataclass(frozen=True)
 class Tally:
     """What the rows of one fact say. A cell is a value of `by` and a period: cell = position of the value × periods + period.
 
     sums: one row per (_cell, _service, _storm), whole numbers, _storm −1 for none, with n.<metric>, k.<metric> and <metric>.<beside>.
-    spans: per Duration its cell, value and open. values: what `by` can be; [None] for a total.
+    spans: per Duration and Within its cell, value and open. values: what `by` can be; [None] for a total.
     """
 
     metrics: Sequence[Metric]
@@ -76,7 +79,7 @@ class Tally:
 def tally(w: Published, fact: str, metrics: Sequence[Metric], scope: Scope) -> Tally:
     """Reads the fact once and sums up all of its metrics."""
     storms = fact == "rollbacks"
-    columns = {"service"} if fact != "incidents" else set()
+    columns = {"service"} if fact not in SEVERAL_SERVICES else set()
     for metric in metrics:
         columns |= metric.columns()
     steps: list[pl.Expr] = []
@@ -101,7 +104,7 @@ def tally(w: Published, fact: str, metrics: Sequence[Metric], scope: Scope) -> T
         )
         .collect()
         for number, metric in enumerate(metrics)
-        if metric.kind is Duration
+        if metric.spans
     }
     return Tally(metrics, values, len(scope.bounds), sums, spans)
 
@@ -125,7 +128,10 @@ def _with_cell(rows: pl.DataFrame, scope: Scope) -> tuple[pl.DataFrame, list[str
 def _sums(number: int, metric: Metric) -> list[pl.Expr]:
     code, name = pl.col(f"c{number}"), metric.name
     aggregates = [(code == 0).sum().alias(f"n.{name}")]
-    if metric.kind is not Duration:
+    if metric.kind is Within:
+        happened = ~pl.col(f"o{number}") & (pl.col(f"v{number}") <= metric.within / DAY)
+        aggregates.append((happened & (code == 0)).sum().alias(f"k.{name}"))
+    elif metric.kind is not Duration:
         aggregates.append((pl.col(f"v{number}") & (code == 0)).sum().alias(f"k.{name}"))
     for place, reason in enumerate(metric.shown):
         aggregates.append((code == metric.reasons.index(reason) + 1).sum().alias(f"{name}.shown_{place}"))

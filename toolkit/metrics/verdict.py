@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolkit.metrics.metric import Metric, Rate
+from toolkit.metrics.metric import Metric
 
 __all__ = ["verdict"]
 
 SURPRISING = 0.05
+# Facts whose rows people call by another name.
+_ROWS = {
+    "followups": "incidents",
+    "provenance": "deployments",
+    "checks": "gates passed",
+    "gates": "runs of gates",
+    "action_items": "action items",
+}
 
 
 def verdict(metric: Metric, row: dict[str, Any], compared: int) -> str:
@@ -34,12 +42,14 @@ def _nothing(metric: Metric, row: dict[str, Any]) -> str:
 
 
 def _noun(metric: Metric, rows: int) -> str:
+    if metric.fact in _ROWS:
+        return _ROWS[metric.fact]
     return metric.fact if rows != 1 else metric.fact.removesuffix("es") if metric.fact == "hotfixes" else metric.fact.removesuffix("s")
 
 
 def _moved(metric: Metric, row: dict[str, Any]) -> str:
     """Which way, by how much, and between which bounds."""
-    if metric.kind is Rate:
+    if metric.unit == "share":
         way, sign = ("rose", 1) if row["effect"] > 0 else ("fell", -1)
         ends = sorted(sign * 100 * end for end in (row["low"], row["high"]))
         return f"{way} by {abs(100 * row['effect']):.1f} points ({ends[0]:.1f} to {ends[1]:.1f})"
@@ -63,5 +73,5 @@ def _less(ratio: float | None) -> str:
 def _judged(metric: Metric, row: dict[str, Any]) -> str:
     if metric.better is None or row["effect"] is None:
         return ""
-    rose = row["effect"] > (0 if metric.kind is Rate else 1)
+    rose = row["effect"] > (0 if metric.unit == "share" else 1)
     return ", which is better" if rose == (metric.better == "up") else ", which is worse"

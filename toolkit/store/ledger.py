@@ -94,6 +94,13 @@ class Ledger:
         with self.opened() as con:
             return [name for name, holds in zip(columns, con.execute(f"SELECT {any_value}").fetchall()[0], strict=True) if holds]
 
+    def migrations(self) -> pl.DataFrame:
+        """source, source_id, service, migration: the deployments whose migration cannot be taken back, and of each service and other
+        word one that says it. A million deployments that say nothing, or "none", cost nothing."""
+        told = "SELECT source, source_id, service, migration FROM deployments"
+        one = "QUALIFY row_number() OVER (PARTITION BY service, migration ORDER BY source, source_id) = 1"
+        return self._frame(f"{told} WHERE migration = 'irreversible' UNION ALL ({told} WHERE migration <> 'irreversible' {one})")
+
     def versions(self, table: str, columns: list[str] | None = None) -> pl.DataFrame:
         """The superseded rows of a record's table."""
         return self.read(f"{table}_versions", columns)
