@@ -63,6 +63,18 @@ def test_a_rollback_undoes_the_deployment_that_was_current_and_lists_every_relea
     assert failures(facts) == ["v3 11:00"]
 
 
+def test_a_rollback_to_what_nobody_had_seen_says_nothing_of_what_was_current(stitch: Stitch) -> None:
+    # 10:05 v2   10:10 v3 fails   10:00-10:30 v1, declared a rollback: whether v1 is older than v2 is not known
+    facts = stitch(
+        deployment("v2", "10:05"),
+        deployment("v3", "10:10", status="failed"),
+        deployment("v1", "10:00", minutes=30, kind="rollback"),
+    )
+    assert facts.deployments["v1 10:00"]["undoes"] == "v3 10:10"
+    assert facts.deployments["v1 10:00"]["restores"] is None
+    assert failures(facts) == ["v3 10:10"]
+
+
 def test_the_same_version_again_after_an_aborted_release_undoes_that_release(stitch: Stitch) -> None:
     # 09:00 v1   10:00 v2 aborted at 20 %   10:20 v1
     facts = stitch(deployment("v1", "09:00"), deployment("v2", "10:00", 10, status="cancelled"), deployment("v1", "10:20"))

@@ -104,7 +104,7 @@ def _say_undone(row: Row, earlier: list[Row]) -> None:
 def goes_below_current(row: Row) -> bool:
     """Whether it restores an artifact older than the one that was current."""
     current = row["before"]
-    known = current and current["artifact"] and row["artifact"] and row["artifact"].first
+    known = current and current["artifact"] and row["artifact"] and not row["never_seen"]
     return bool(known and row["artifact"].first < current["artifact"].first)
 
 

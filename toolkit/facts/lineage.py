@@ -127,8 +127,9 @@ def with_current(frame: pl.DataFrame) -> pl.DataFrame:
         was_start=pl.col("first_start").gather(pl.col("was")),
         was_idx=pl.col("first_idx").gather(pl.col("was")),
     ).with_columns(
-        # What is unknown is neither older nor younger.
+        # What is unknown is neither older nor younger; nor is what comes for the first time: it may have run before anybody looked.
         older=pl.col("artifact").is_not_null()
+        & pl.col("seen")
         & pl.col("was_artifact").is_not_null()
         & (
             (pl.col("first_start") < pl.col("was_start"))
