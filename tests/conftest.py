@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from toolkit.workspace import Workspace
 
 # A busy machine is no finding: what is slow is for `make bench` to say.
 settings.register_profile("project", deadline=None, print_blob=True)
@@ -66,3 +70,22 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         load(workspace, ROOT / "data" / "sample" / file_name(record), record, source="sample")
     publish(workspace)
     return workspace.root
+
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Four services' four months with telemetry and a policy, published. Tests only read it."""
+    from ingest.engine import load
+    from toolkit.criteria.policy import EXAMPLE, Policy
+    from toolkit.publish import publish
+    from toolkit.synthetic import file_name, synthesize, write
+    from toolkit.workspace import Workspace
+
+    folder = tmp_path_factory.mktemp("told")
+    workspace = Workspace.init(folder / "here", published_key=True)
+    write(synthesize(seed=11, services=4, months=4, telemetry_share=0.6), folder)
+    for record in ("deployment", "rollback", "incident", "owner", "sample"):
+        load(workspace, folder / file_name(record), record, source="sample")
+    Policy(EXAMPLE).save(workspace.root)
+    publish(workspace)
+    return workspace

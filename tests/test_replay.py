@@ -80,24 +80,6 @@ def test_what_somebody_stopped_early_is_not_identified_unless_it_fired_before() 
     assert found == {"fired": "caught", "silent": "not_identified", "ended": "not_identified"}
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A quarter of the sample, with telemetry and a policy."""
-    from ingest.engine import load
-    from toolkit.criteria.policy import EXAMPLE, Policy
-    from toolkit.publish import publish
-    from toolkit.synthetic import file_name, synthesize, write
-
-    folder = tmp_path_factory.mktemp("told")
-    workspace = Workspace.init(folder / "here", published_key=True)
-    write(synthesize(seed=11, services=4, months=4, telemetry_share=0.6), folder)
-    for record in ("deployment", "rollback", "incident", "owner", "sample"):
-        load(workspace, folder / file_name(record), record, source="sample")
-    Policy(EXAMPLE).save(workspace.root)
-    publish(workspace)
-    return workspace
-
-
 def test_a_notebook_replays_by_name_on_every_access(told: Workspace) -> None:
     assert isinstance(kg.replay(told), Replay)
     # A submodule of that name would stand here now.

@@ -11,15 +11,17 @@ if TYPE_CHECKING:
     from toolkit.definitions import measure
     from toolkit.hindsight import replay
     from toolkit.metrics import compare, explain
+    from toolkit.recalibration.units import recalibrate
     from toolkit.workspace import Workspace
 
 # `open` stays out of `import *`: it would hide Python's own.
-__all__ = ["compare", "explain", "measure", "replay"]
+__all__ = ["compare", "explain", "measure", "recalibrate", "replay"]
 
 HOMES = {
     "measure": "toolkit.definitions",
     "explain": "toolkit.metrics",
     "compare": "toolkit.metrics",
+    "recalibrate": "toolkit.recalibration.units",
     "replay": "toolkit.hindsight",
 }
 

@@ -10,7 +10,7 @@ from importlib.metadata import version as distribution_version
 
 from cyclopts import App, CycloptsError
 
-from toolkit.cli import intake, judging, numbers, reviewing, showing
+from toolkit.cli import intake, judging, numbers, recalibrating, reviewing, showing
 from toolkit.cli.output import talk
 from toolkit.cli.reviews import reviews
 from toolkit.errors import DataError, KnowngoodError, UsageError
@@ -50,6 +50,7 @@ for command in (
     numbers.explain,
     reviewing.review,
     judging.replay,
+    recalibrating.recalibrate,
     intake.doctor,
     showing.app,
     showing.demo,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
@@ -95,6 +97,29 @@ class Cases:
 
     def __len__(self) -> int:
         return len(self.deployment)
+
+    def digest(self) -> str:
+        """One hash of all that a recalibration reads."""
+        told = hashlib.sha256(json.dumps([self.deployment, self.services, self.step]).encode())
+        columns = (
+            self.day,
+            self.service,
+            self.cluster,
+            self.label,
+            self.seen,
+            self.complete,
+            self.stopped,
+            self.onset,
+            self.human,
+            self.harm,
+        )
+        for column in columns:
+            told.update(np.ascontiguousarray(column).tobytes())
+        for n, rises in sorted(self.rises.items()):
+            told.update(str(n).encode())
+            for part in (rises.row, rises.t, rises.value):
+                told.update(np.ascontiguousarray(part).tobytes())
+        return told.hexdigest()
 
     def of(self, kept: Any) -> Cases:
         """The cases chosen by a mask or by positions, in that order."""

@@ -265,7 +265,7 @@ def _dark(asked: _Asked, place: int) -> str | None:
     if gained - lost > 0:
         return None
     return (
-        f"On {len(dark)} deployments that the criterion in force had stopped, this limit would not have fired by then; had harm gone on "
+        f"On {len(dark)} that the criterion in force had stopped, this limit would not have fired by then; had harm gone on "
         f"as it was, that would cost {lost:,.0f} engineer minutes against a gain of {gained:,.0f}."
     )
 
