@@ -139,7 +139,9 @@ def _of_service(
 
 
 def _shape(criterion: Criterion) -> str:
-    return criterion.model_dump_json(exclude=APART | PAPERS if "members" not in type(criterion).model_fields else PAPERS)
+    """What a walk depends on. Where it depends on the limit as well, each setting walks for itself."""
+    alone = criterion.approximate or "members" in type(criterion).model_fields
+    return criterion.model_dump_json(exclude=PAPERS if alone else APART | PAPERS)
 
 
 def _renamed(watched: pl.DataFrame, criterion: Criterion) -> pl.DataFrame:

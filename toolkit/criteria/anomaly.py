@@ -37,7 +37,7 @@ class Anomaly(Level):
         """Why its replay is not exact, if it is not."""
         if self.on_alert == "continue":
             return None
-        return "exact unless it alerted before the deployment: its baseline depends on its own alerts"
+        return "exact at its own limit; under another, its baseline would have followed other alerts"
 
     def at(self, *, limit: float | None = None, n: int | None = None, step: float | None = None) -> Self:  # noqa: ARG002
         """The same criterion with another limit."""
@@ -48,11 +48,7 @@ class Anomaly(Level):
         return REMEMBERED * self.halflife
 
     def scores(self, panel: Panel) -> Floats:
-        """z of each sample against those before it."""
-        return self._walk(panel, None)
-
-    def alone(self, panel: Panel) -> Floats:
-        """The same for the limit in force alone, with the baseline following its own alerts from the look-back on."""
+        """z of each sample against those before it. A baseline that follows its own alerts follows those of the limit in force."""
         return self._walk(panel, None if self.on_alert == "continue" else self.limit)
 
     def _walk(self, panel: Panel, limit: float | None) -> Floats:

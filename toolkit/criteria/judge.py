@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -47,20 +48,19 @@ class Verdict:
 def shift(canary: Floats, baseline: Floats, *, confidence: float = 0.98) -> Shift:
     """Shift of the canary against the baseline and its interval, asymptotic with ties and correction for continuity (Bauer 1972; R's
     wilcox.test). Both samples without NaN, not all equal to one value."""
-    least, most = float(canary.min() - baseline.max()), float(canary.max() - baseline.min())
+    steps = np.unique(canary[:, None] - baseline)
+    between = (steps[:-1] + steps[1:]) / 2
     quantile = -NormalDist().inv_cdf((1 - confidence) / 2)
 
+    def falling(by: float) -> float:
+        return -_standing(canary, baseline, by)
+
     def crossing(target: float) -> float:
-        low, high = least, most
-        if _standing(canary, baseline, low) <= target:
-            return low
-        if _standing(canary, baseline, high) >= target:
-            return high
-        # The standing falls with the shift, in steps: halving finds the step that crosses.
-        while high - low > 1e-4 * max(1e-3, abs(low), abs(high)):
-            middle = (low + high) / 2
-            low, high = (middle, high) if _standing(canary, baseline, middle) > target else (low, middle)
-        return (low + high) / 2
+        """Where the standing, which falls in steps, gets from above the target to below it; the middle where it stays on it."""
+        first = bisect_left(between, -target, key=falling)
+        stays = first < len(between) and falling(between[first]) == -target
+        last = bisect_right(between, -target, lo=first, key=falling) if stays else first
+        return float(steps[first] + steps[last]) / 2
 
     return Shift(crossing(0.0), crossing(quantile), crossing(-quantile))
 
