@@ -21,6 +21,11 @@ from tests.benchmarks.stages import STAGES, measure_stage
 
 TARGETS = {1_000_000: {"load": 20.0, "publish + metrics": 3.0}}
 LIMIT = 1.5  # GiB
+REPLAY = {
+    "replay_1000": ("1,000 deployments, CPU seconds", 0.1),
+    "replay_20000": ("20,000 deployments, CPU seconds", 2.0),
+    "times_faster": ("times faster than a loop over the limits", 20.0),
+}
 
 
 def run(sizes: list[int]) -> dict[str, Any]:
@@ -47,7 +52,19 @@ def run(sizes: list[int]) -> dict[str, Any]:
                 note += f"   over {LIMIT} GiB"
             print(f"  {stage:<24} {figures['seconds']:8.2f} {figures['ratio']:9.1f} {figures['peak_gib']:10.2f}{note}")
         report["sizes"][str(n)] = stages
+    report["replay"] = replayed()
     return report
+
+
+def replayed() -> dict[str, Any]:
+    """200 limits × 10 numbers in a row × 120 samples, whatever the size of everything else."""
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure_stage("replay", Path(folder), 0)
+    print("\nreplay of 200 limits × 10 numbers × 120 samples")
+    for name, (what, target) in REPLAY.items():
+        met = figures[name] >= target if name == "times_faster" else figures[name] <= target
+        print(f"  {what:<44} {figures[name]:8.3f}   target {target:g}: {'met' if met else 'MISSED'}")
+    return figures
 
 
 def main() -> None:

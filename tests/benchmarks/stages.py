@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.replay import replay
+
 __all__ = ["STAGES", "measure_stage"]
 
 # What the facts read of a deployment: reading these from Parquet is the floor that no stitching can go under.
@@ -78,6 +80,8 @@ STAGES: dict[str, Callable[[Path, int], dict[str, Any]]] = {
     "publish": publish,
     "metrics": metrics,
 }
+# Measured once, whatever the size of everything else.
+ALONE = {"replay": replay}
 
 
 def _child(stage: str, folder: Path, n: int, answer: Any) -> None:
@@ -90,7 +94,7 @@ def _child(stage: str, folder: Path, n: int, answer: Any) -> None:
     import toolkit.publish  # noqa: F401
 
     began = time.perf_counter()
-    extra = STAGES[stage](folder, n)
+    extra = (STAGES | ALONE)[stage](folder, n)
     seconds = time.perf_counter() - began
     answer.send({"seconds": seconds, "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, **extra})
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from toolkit.cli.judging import criteria_findings
 from toolkit.cli.options import Json, Publish, Where, opened
 from toolkit.cli.output import print_json, print_table, records, talk
 from toolkit.cli.wording import amount
@@ -224,12 +225,12 @@ def coverage(*, as_json: Json = False, workspace: Where = None) -> int:
 def doctor(*, as_json: Json = False, workspace: Where = None) -> int:
     """Whether the numbers can be trusted: what contradicts itself, is missing, stale or in quarantine. Exit code 1 on findings.
 
-    Also how far the headline numbers of the last 26 weeks swing when the window is a day longer, shorter or earlier; one that leaves its
-    own interval is a finding.
+    Also what a criterion of the policy says without meaning to, what is wrong with the telemetry, and how far the headline numbers
+    of the last 26 weeks swing when the window is a day longer, shorter or earlier; one that leaves its own interval is a finding.
     """
     place = opened(workspace)
     swung = _swings(place)
-    findings = [*_findings(place), *_hanging(swung)]
+    findings = [*_findings(place), *criteria_findings(place), *_hanging(swung)]
     if as_json:
         print_json({"workspace": place.root, "findings": findings, "edges": records(swung) if swung is not None else []})
         return FINDINGS if findings else 0
@@ -294,8 +295,11 @@ def _findings(place: Workspace) -> Iterable[dict[str, Any]]:
     except KnowngoodError as error:
         yield finding("facts", 0, error.message, "knowngood publish")
         return
-    if not is_current(place):
-        yield finding("facts", 0, "records, decisions, settings or rules have changed since they were published", "knowngood publish")
+    try:
+        if not is_current(place):
+            yield finding("facts", 0, "records, decisions, settings or rules have changed since they were published", "knowngood publish")
+    except DataError as error:
+        yield finding("policy", 1, error.message, "put that line right")
     health = facts.health.collect()
     for row in health.group_by("record", "rule").agg(n=pl.len(), text=pl.col("text").first()).sort("record", "rule").iter_rows(named=True):
         yield finding(

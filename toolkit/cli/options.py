@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from toolkit.cli.output import talk
-from toolkit.errors import Busy
+from toolkit.errors import Busy, DataError
 
 if TYPE_CHECKING:
     from toolkit.workspace import Workspace
@@ -44,3 +44,6 @@ def say_if_stale(workspace: Workspace) -> None:
     except Busy:
         # A sync is writing: it publishes when it is done.
         talk("Somebody is writing to the ledger; these are the facts as last published.")
+    except DataError as error:
+        # A policy that cannot be read says nothing of what was published by the one before.
+        talk(error.message)
