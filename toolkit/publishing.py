@@ -94,10 +94,11 @@ def publish_soon(workspace: Workspace) -> int | None:
 def state(workspace: Workspace) -> Literal["current", "publishing", "behind"]:
     """Whether the published facts rest on the decisions in force; if not, whether a publish is under way. Looks at the journal only,
     not at the ledger."""
+    # In this order: whoever waits takes the second lock before letting go of the first, and publishes before letting go of the second.
+    under_way = any(_is_held(workspace.state / name) for name in (_NEXT, STITCHING))
     path = warehouse.current(workspace.state)
     if path is not None and warehouse.meta(path).get("journal_digest") == workspace.journal.digest():
         return "current"
-    under_way = any(_is_held(workspace.state / name) for name in (_NEXT, STITCHING))
     return "publishing" if under_way else "behind"
 
 
