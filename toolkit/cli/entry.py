@@ -10,7 +10,7 @@ from importlib.metadata import version as distribution_version
 
 from cyclopts import App, CycloptsError
 
-from toolkit.cli import intake, judging, numbers, recalibrating, reviewing, showing
+from toolkit.cli import intake, journaling, judging, numbers, recalibrating, reviewing, showing
 from toolkit.cli.output import talk
 from toolkit.cli.reviews import reviews
 from toolkit.errors import DataError, KnowngoodError, UsageError
@@ -52,10 +52,13 @@ for command in (
     judging.replay,
     recalibrating.recalibrate,
     intake.doctor,
+    journaling.backup,
+    journaling.restore,
     showing.app,
     showing.demo,
 ):
     app.command(command)
+app.command(journaling.journal)
 app.command(reviews)
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from toolkit.errors import Busy, DataError, UsageError
+from toolkit.errors import Busy, DataError, KnowngoodError, UsageError
+from toolkit.store.chain import FIRST, Entry, Problem, broken, digest_of, entry_of, hash_of
 from toolkit.store.entries import KINDS, LONGEST, Body, canonical, checked, named
 from toolkit.store.lock import hold
 
@@ -22,7 +21,6 @@ __all__ = ["Entry", "Journal", "Problem", "digest_of"]
 
 SCHEMA = 1
 _COLUMNS = "seq, id, kind, about, author, verified, at, why, body, before, hash"
-_FIRST = "0" * 64
 _MAKE = f"""
     CREATE TABLE entries (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, about TEXT NOT NULL, author TEXT NOT NULL,
@@ -37,41 +35,6 @@ _MAKE = f"""
     PRAGMA user_version = {SCHEMA};
 """
 _GUARDS = {"entries_stay", "entries_remain", "entries_follow"}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry. seq: 1, 2, …; about: "incident:source/id", …; verified: whether the author's name was checked by a sign-in; before: the
-    hash of the entry before; hash: of everything else here."""
-
-    seq: int
-    id: str
-    kind: str
-    about: str
-    author: str
-    verified: bool
-    at: datetime
-    why: str | None
-    body: dict[str, Any]
-    before: str
-    hash: str
-
-    @property
-    def fact(self) -> bool:
-        """Whether it changes what is computed."""
-        return self.kind in KINDS and KINDS[self.kind].fact
-
-    def as_json(self) -> dict[str, Any]:
-        """Its fields as JSON has them."""
-        return {**asdict(self), "at": self.at.isoformat().replace("+00:00", "Z")}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with the journal, and at which entry (None: with the file)."""
-
-    seq: int | None
-    what: str
 
 
 class Journal:
@@ -95,12 +58,12 @@ class Journal:
 
     def entries(self, kind: str | None = None, about: str | None = None) -> list[Entry]:
         """Entries in the order in which they were made; of one kind, about one thing, where said."""
-        return [_entry(row) for row in self._rows("(?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR about = ?2)", kind, about)]
+        return [entry_of(row) for row in self._rows("(?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR about = ?2)", kind, about)]
 
     def entry(self, id: str) -> Entry:
         """The entry of this id. Raises UsageError where there is none."""
         for row in self._rows("id = ?", id):
-            return _entry(row)
+            return entry_of(row)
         raise UsageError(f"No entry {id!r} in the journal. `knowngood journal list` shows them.")
 
     def facts(self) -> list[Entry]:
@@ -122,7 +85,7 @@ class Journal:
     def head(self) -> tuple[int, str]:
         """Number and hash of the last entry; (0, zeros) where there is none."""
         rows = self._rows("seq = (SELECT max(seq) FROM entries)")
-        return (rows[0][0], rows[0][-1]) if rows else (0, _FIRST)
+        return (rows[0][0], rows[0][-1]) if rows else (0, FIRST)
 
     # Writing
 
@@ -157,11 +120,60 @@ class Journal:
             at = self._clock().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
             text = canonical(said.model_dump(mode="json"))
             told = (number + 1, secrets.token_hex(8), kind, about, author, int(verified), at, why, text, before)
-            row = (*told, _hash(told))
+            row = (*told, hash_of(told))
             con.execute(f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
-        entry = _entry(row)
+        entry = entry_of(row)
         self._move_head(entry)
         return entry
+
+    # Backup
+
+    def copy_to(self, path: Path) -> tuple[int, str]:
+        """Copies the journal as of one moment to a new file, while others write. Returns number and hash of its last entry."""
+        if not self._is_made():
+            return 0, FIRST
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        copy = Journal(path)
+        with self._opened() as con, copy._opened() as target:
+            con.backup(target)
+        return copy.head()
+
+    def replace_by(self, path: Path, *, aside: Path, force: bool = False) -> None:
+        """Takes the entries of the journal at `path` in place of its own, in one transaction; nobody adds any meanwhile.
+
+        Its own are copied to `aside` first. Raises KnowngoodError, unless `force`, where some of them are not in the other.
+        """
+        other = Journal(path)
+        theirs = other.entries()
+        with hold(self._lock, wait=self.wait):
+            own = self._readable()
+            lost = _lost(own, theirs)
+            if lost and not force:
+                raise KnowngoodError(f"{lost} --force replaces it all the same, and keeps a copy.")
+            if own is None:
+                self._move_aside(aside)
+            elif own and (lost or len(own) < len(theirs)):
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                self.copy_to(aside)
+            if not self.path.exists():
+                os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            with other._opened() as con, self._opened() as target:
+                con.backup(target)
+            if theirs:
+                self._write_head(theirs[-1])
+
+    def _readable(self) -> list[Entry] | None:
+        try:
+            return self.entries()
+        except (DataError, ValueError):
+            return None
+
+    def _move_aside(self, to: Path) -> None:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        for suffix in ("", "-wal", "-shm"):
+            own = self.path.with_name(self.path.name + suffix)
+            if own.exists():
+                os.replace(own, to.with_name(to.name + suffix))
 
     # Checking
 
@@ -171,13 +183,13 @@ class Journal:
         some entry on together with its head file, unless `containing` is a hash from behind that entry.
         """
         problems: list[Problem] = []
-        hashes = {0: _FIRST}
+        hashes = {0: FIRST}
         if self.path.exists():
             with self._opened() as con:
                 problems += [Problem(None, f"SQLite: {said}") for (said,) in con.execute("PRAGMA quick_check") if said != "ok"]
                 guards = {name for (name,) in con.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")}
                 problems += [Problem(None, f"the guard {name} is gone: somebody could edit entries") for name in sorted(_GUARDS - guards)]
-            problems += _chain(self._rows(), hashes)
+            problems += broken(self._rows(), hashes)
         problems += self._cut(hashes)
         if containing is not None and not any(value.startswith(containing) for value in hashes.values()):
             problems.append(Problem(None, f"no entry has the hash {containing}: the journal was cut off or rewritten before it"))
@@ -201,8 +213,18 @@ class Journal:
     # Inside
 
     @property
+    def _lock(self) -> Path:
+        return self.path.with_suffix(".lock")
+
+    @property
     def _head(self) -> Path:
         return self.path.with_suffix(".head")
+
+    def _is_made(self) -> bool:
+        if not self.path.exists():
+            return False
+        with self._opened() as con:
+            return bool(con.execute("PRAGMA user_version").fetchone() != (0,))
 
     def _rows(self, where: str = "true", *values: str | None) -> list[tuple[Any, ...]]:
         if not self.path.exists():
@@ -215,7 +237,8 @@ class Journal:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction that begins by shutting other writers out, so that no two entries follow the same one."""
         self._prepare()
-        with self._opened() as con:
+        # Shared: writers wait for each other in SQLite; only a journal that is being replaced keeps them all out.
+        with hold(self._lock, shared=True, wait=self.wait), self._opened() as con:
             con.execute("BEGIN IMMEDIATE")
             try:
                 yield con
@@ -252,7 +275,7 @@ class Journal:
         if self._prepared and self.path.exists():
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with hold(self.path.with_suffix(".lock"), wait=self.wait):
+        with hold(self._lock, wait=self.wait):
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             with self._opened() as con:
                 if con.execute("PRAGMA user_version").fetchone()[0] == 0:
@@ -262,7 +285,7 @@ class Journal:
 
     def _move_head(self, entry: Entry) -> None:
         """Only ever forward: of two writers the one that comes later may have written the earlier entry."""
-        with hold(self.path.with_suffix(".lock"), wait=self.wait):
+        with hold(self._lock, wait=self.wait):
             try:
                 there = int(json.loads(self._head.read_text())["seq"])
             except (OSError, ValueError, KeyError, TypeError):
@@ -281,24 +304,8 @@ class Journal:
         os.replace(draft, self._head)
 
 
-def digest_of(facts: Iterable[Entry]) -> str:
-    """One hash over what entries say; not over who said it, when and why, nor over their order."""
-    said = sorted(canonical([entry.kind, entry.about, entry.body]) for entry in facts)
-    return hashlib.sha256(canonical(said).encode()).hexdigest()
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    seq, id, kind, about, author, verified, at, why, body, before, own = row
-    return Entry(seq, id, kind, about, author, bool(verified), datetime.fromisoformat(at), why, json.loads(body), before, own)
-
-
-def _hash(row: tuple[Any, ...]) -> str:
-    """Of everything in the row, in the order of its columns, its own hash left out."""
-    return hashlib.sha256(json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
-
-
 def _last(con: sqlite3.Connection) -> tuple[int, str]:
-    return con.execute("SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1").fetchone() or (0, _FIRST)
+    return con.execute("SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1").fetchone() or (0, FIRST)
 
 
 def _unseen(con: sqlite3.Connection, about: str, seen: int | None) -> None:
@@ -318,22 +325,19 @@ def _referring(con: sqlite3.Connection, kind: str, said: Body) -> None:
             raise UsageError(f"{field}: the entry {other!r} {there}; {named(kind)} names {' or '.join(map(named, wanted))}.")
 
 
-def _chain(rows: list[tuple[Any, ...]], hashes: dict[int, str]) -> list[Problem]:
-    """Problems of the entries by themselves; puts number → hash into `hashes`."""
-    problems = []
-    before, expected = _FIRST, 1
-    for row in rows:
-        seq = row[0]
-        if seq != expected:
-            gone = f"entry {expected} is" if seq == expected + 1 else f"entries {expected} to {seq - 1} are"
-            problems.append(Problem(seq, f"{gone} missing before it"))
-        if _hash(row[:-1]) != row[-1]:
-            problems.append(Problem(seq, "was edited: what it says is not what its hash was made of"))
-        if row[-2] != before and seq == expected:
-            problems.append(Problem(seq, "does not follow the entry before it"))
-        before, expected = row[-1], seq + 1
-        hashes[seq] = row[-1]
-    return problems
+def _lost(own: list[Entry] | None, theirs: list[Entry]) -> str | None:
+    """What replacing the one by the other would lose, in words; None: nothing."""
+    if own is None:
+        return "This journal cannot be read, so nobody can tell what the backup lacks."
+    there = {entry.hash for entry in theirs}
+    lacking = [entry for entry in own if entry.hash not in there]
+    if not lacking:
+        return None
+    first = lacking[0]
+    return (
+        f"This journal is ahead of the backup: {len(lacking)} of its {len(own)} entries are not in it, "
+        f"the first by {first.author} at {first.at:%Y-%m-%d %H:%M} UTC."
+    )
 
 
 def _text(value: str | None, name: str, longest: int) -> str | None:
