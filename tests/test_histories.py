@@ -316,6 +316,41 @@ def test_a_traffic_switch_back_beyond_current_after_an_aborted_release_blames_cu
     assert sorted(failures(facts)) == ["v2 10:00", "v3 11:00"]
 
 
+def test_what_takes_no_time_joins_an_attempt_that_ends_in_that_moment(stitch: Stitch) -> None:
+    # 10:30 asked for v3   10:45 v3 is out   10:45 another rollback, over at once
+    facts = stitch(
+        deployment("v3", "10:45"),
+        rollback("v3", "10:30", minutes=0, id="asked"),
+        rollback(None, "10:45", minutes=0, id="another"),
+    )
+    assert [set(row["parts"]) for row in facts.rollbacks.values()] == [{"deployment:v3 10:45", "rollback:asked", "rollback:another"}]
+
+
+def test_every_deployment_that_carries_out_a_drill_is_part_of_it(stitch: Stitch) -> None:
+    # 10:35 a drill back to v1   10:45 v1   10:50 v1   11:10 v1
+    facts = stitch(
+        rollback("v1", "10:35", minutes=0, id="drill", drill=True),
+        *(deployment("v1", clock) for clock in ("10:45", "10:50", "11:10")),
+    )
+    (drill,) = facts.rollbacks.values()
+    assert drill["outcome"] == "drill"
+    assert len(drill["parts"]) == 4
+
+
+def test_an_attempt_does_not_restore_what_it_brought_in_itself(stitch: Stitch) -> None:
+    # 10:00 v2   10:40 v3   10:45-10:50 v2, carrying out a rollback until 11:45   11:00 a switch to v2, which runs already
+    facts = stitch(
+        deployment("v2", "10:00"),
+        deployment("v3", "10:40"),
+        deployment("v2", "10:45", minutes=5),
+        rollback(None, "10:45", minutes=60, id="asked"),
+        rollback("v2", "11:00", minutes=0, id="switch"),
+    )
+    (attempt,) = facts.rollbacks.values()
+    assert attempt["restores"] == "v2 10:00"
+    assert attempt["undoes"] == "v3 10:40"
+
+
 def test_an_attempt_has_not_ended_while_the_deployment_that_carries_it_runs(stitch: Stitch) -> None:
     # 09:00 v1   10:00 v2   10:10–10:20 declared rollback to v1   10:12 … v1 in progress
     facts = stitch(

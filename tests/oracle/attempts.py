@@ -190,7 +190,9 @@ def _carried_by(a: Row, b: Row) -> bool:
 
 
 def _span(group: list[Row]) -> Row:
-    return {"start": min(part["start"] for part in group), "end": max(part["merges_until"] for part in group)}
+    # What has no length takes its moment at the end of a longer attempt, too.
+    ends = [max(part["merges_until"], part["start"] + timedelta(microseconds=1)) for part in group]
+    return {"start": min(part["start"] for part in group), "end": max(ends)}
 
 
 def _holds_flag(group: list[Row]) -> bool:

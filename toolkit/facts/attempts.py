@@ -165,8 +165,9 @@ def parts_of_attempts(deployments: pl.DataFrame, rollbacks: pl.DataFrame, flags:
     drills = rollbacks.filter("drill").select("rb")
     drill_deployments = carried.join(drills, on="rb", how="semi").select("idx").unique()
     returns = drill_returns(deployments, drill_deployments)
-    is_part = ((pl.col("kind") == "rollback") & ~pl.col("entered")) | pl.col("idx").is_in(carried["idx"].unique().implode())
-    back = deployments.filter(is_part & ~pl.col("idx").is_in(returns.implode()))
+    # What only brings back what a drill removed is no part; what carries something out is, even the next step of the drill.
+    went_back = (pl.col("kind") == "rollback") & ~pl.col("entered") & ~pl.col("idx").is_in(returns.implode())
+    back = deployments.filter(went_back | pl.col("idx").is_in(carried["idx"].unique().implode()))
     on_drill = pl.col("idx").is_in(drill_deployments["idx"].implode())
     lost = pl.when("cancelled").then(pl.lit("cancelled")).when("unsuccessful").then(pl.lit("failed"))
     status = pl.when("successful").then(pl.lit("completed")).otherwise(lost.otherwise(pl.lit("in_progress")))
