@@ -9,7 +9,7 @@ PYTHON ?= $(NEWEST)
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help app setup test check format bench sample notebooks pictures lock clean
+.PHONY: help app setup test check format bench study sample notebooks pictures lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ format: setup ## let ruff lay out the code
 
 bench: setup ## the benchmark: ratios on this machine, and bench.json
 	$(BIN)/python -m tests.benchmarks
+
+study: setup ## simulations with known truth: do the intervals and promises hold? (writes docs/study-*.md)
+	$(BIN)/python -m tests.studies
 
 sample: setup ## write data/sample again, identically
 	$(BIN)/python -m toolkit.synthetic data/sample

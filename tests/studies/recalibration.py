@@ -204,7 +204,7 @@ those of {future:,} further deployments.
 """
 
 
-def main(simulations: int = 200) -> None:
+def main(simulations: int = 100) -> None:
     """Write docs/study-recalibration.md."""
     page = PAGE.format(simulations=simulations, alpha=TERMS.alpha, delta=TERMS.delta, future=FUTURE, table=table(simulations))
     (Path(__file__).resolve().parents[2] / "docs" / "study-recalibration.md").write_text(page, encoding="utf-8")
