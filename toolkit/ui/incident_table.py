@@ -17,20 +17,21 @@ MINUTES = {phase: pl.col(phase).dt.total_microseconds() / 60e6 for phase in ("de
 CLICK = "A click on a row opens its retrospective."
 
 
-def incident_table(incidents: pl.DataFrame, scope: Scope, *, key: str, states: Mapping[str, str] | None = None) -> None:
-    """The newest rows of facts.incidents; states: how far the review of each is, by id."""
+def incident_table(incidents: pl.DataFrame, scope: Scope, *, key: str, states: Mapping[str, str] | None = None, says: str = "") -> None:
+    """The newest rows of facts.incidents; states: how far the review of each is, by id. says: what to say over it."""
     shown = incidents.sort("at", "id", descending=True, nulls_last=True).head(parts.MOST_ROWS)
     cut = f"The newest {parts.MOST_ROWS:,} of {len(incidents):,}. " if len(incidents) > parts.MOST_ROWS else ""
-    st.caption(cut + CLICK)
+    st.caption(says + cut + CLICK)
     ids = shown["id"].to_list()
-    review = {} if states is None else {"review": pl.Series([states[id] for id in ids], dtype=pl.String)}
+    # Where reviews are what one looks for, their state is; elsewhere where the minutes went.
+    told = MINUTES if states is None else {"review": pl.Series([states[id] for id in ids], dtype=pl.String), "whole": MINUTES["whole"]}
     rows = shown.select(
         "at",
+        *([] if states is None else ["id"]),
         pl.col("services").list.join(", "),
         "severity",
         "title",
-        **review,
-        **MINUTES,
+        **told,
         remedy=pl.when("open").then(pl.lit("open")).otherwise(pl.col("remedy").str.replace_all("_", " ")),
         cause=pl.when("not_a_deployment").then(pl.lit("not a deployment")).otherwise("cause_deployment"),
     )
@@ -45,9 +46,10 @@ def incident_table(incidents: pl.DataFrame, scope: Scope, *, key: str, states: M
         alt="Incidents in scope, newest first, with the minutes of each phase; a click on a row opens its retrospective",
         column_config={
             "at": st.column_config.DatetimeColumn("At, UTC", format="YYYY-MM-DD HH:mm", timezone="UTC"),
+            "id": "Id",
             "services": "Services",
             "severity": "Severity",
-            "title": st.column_config.TextColumn("Title", width="large"),
+            "title": st.column_config.TextColumn("Title", width="large" if states is None else "medium"),
             "review": "Review",
             "remedy": "Remedy",
             "cause": "Cause",

@@ -43,9 +43,8 @@ def incidents() -> None:
     if words:
         text = pl.concat_str(["id", "title", "cause_deployment"], separator=" ", ignore_nulls=True).str.to_lowercase()
         chosen = chosen.filter(text.str.contains(words.lower(), literal=True))
-    summary(found, chosen, states)
     if len(chosen):
-        incident_table(chosen, scope, key="incidents", states=states)
+        incident_table(chosen, scope, key="incidents", states=states, says=summary(found, chosen, states))
     elif len(found):
         st.info("Widen " + ", or ".join(guilty(words, cause, review)) + ".", title="No incident passes these filters")
     else:
@@ -73,10 +72,10 @@ def filters() -> tuple[str, list[str], list[str]]:
     return (words or "").strip(), [name for name in cause if name in CAUSES], [name for name in review if name in STATES]
 
 
-def summary(found: pl.DataFrame, chosen: pl.DataFrame, states: Mapping[str, str]) -> None:
+def summary(found: pl.DataFrame, chosen: pl.DataFrame, states: Mapping[str, str]) -> str:
     counted = [f"{n} {state}" for state in STATES if (n := sum(states[id] == state for id in chosen["id"].to_list()))]
-    few = f"n {len(chosen)}: too few to sum up, so each speaks for itself. " if 0 < len(chosen) < FEW else ""
-    st.caption(f"{few}{len(chosen):,} of {len(found):,} incidents in scope: {', '.join(counted) or 'none'}.")
+    few = f"n {len(chosen)}: too few to sum up, so each speaks for itself. " if len(chosen) < FEW else ""
+    return f"{few}{len(chosen):,} of {len(found):,} incidents in scope: {', '.join(counted)}. "
 
 
 def guilty(words: str, cause: list[str], review: list[str]) -> list[str]:

@@ -46,12 +46,14 @@ def retrospective() -> None:
     with head:
         heading(whole, case)
     around(whole, listed, case)
-    outcome(whole, scope, case)
+    # A place of its own: what comes and goes there must not move the tabs below, or they would jump back to the first.
+    with st.container():
+        outcome(whole, scope, case)
     numbers(case)
     pictures(case)
     who()
     desk = Desk(whole, scope, case)
-    for tab, draw in zip(st.tabs(list(TABS)), TABS.values(), strict=True):
+    for tab, draw in zip(st.tabs(list(TABS), key="tabs"), TABS.values(), strict=True):
         with tab:
             draw(desk)
     parts.footer(whole, whole.facts.incidents.filter(pl.col("id") == id).collect())
