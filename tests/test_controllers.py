@@ -7,11 +7,13 @@ from datetime import timedelta
 from fractions import Fraction
 
 import numpy as np
+import polars as pl
 import pytest
 
 from tests.controllers import argo_rollouts, burn_rate, flagger, prometheus
-from tests.panels import arm, fired, panel
+from tests.panels import arm, deployments, fired, panel, samples
 from toolkit.criteria import criterion_of
+from toolkit.passage import detections, passages
 
 LIMITS = [0.0, 0.05, 0.1, 0.15, 0.5]
 # Values that tie with the limits, values between them, and nothing.
@@ -49,6 +51,25 @@ def test_a_prometheus_alert_fires_when_the_replay_says_so(below: bool) -> None:
                 assert row == wanted
                 compared += len(wanted)
     assert compared == len(LENGTHS) * 6 * ACROSS * len(LIMITS)
+
+
+def test_samples_that_never_came_reset_the_clock_as_nan_does() -> None:
+    rows = 24
+    values = series(500, rows)
+    present = np.random.default_rng(6).random(values.shape) < 0.8
+    names = [f"d{place}" for place in range(ACROSS)]
+    frames = [
+        samples(deployment=name, value=values[:, place].tolist()).filter(pl.Series(present[:, place])) for place, name in enumerate(names)
+    ]
+    alert = watching("threshold", min_events=0, **{"for": "2m"})
+    scattered = pl.concat(frames).sample(fraction=1.0, shuffle=True, seed=4)
+    seen = passages(scattered, deployments(*names), alert, numbers=(), horizon=timedelta(minutes=rows - 1))
+    found = {(name, limit): t for name, _, limit, t in detections(seen.profiles, alert, LIMITS).iter_rows()}
+    for place, name in enumerate(names):
+        heard = np.where(present[:, place], values[:, place], math.nan).tolist()
+        for limit in LIMITS:
+            at = prometheus.fires_at(heard, limit, 120, 60)
+            assert found.get((name, limit)) == (None if at is None else timedelta(minutes=at))
 
 
 @pytest.mark.parametrize("failure_limit", [0, 1, 2, 4])

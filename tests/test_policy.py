@@ -117,6 +117,68 @@ def test_a_criterion_is_in_force_for_its_class_and_its_days() -> None:
         policy.named("latency")
 
 
+def test_of_one_name_the_narrowest_scope_holds() -> None:
+    scopes = {"everybody": "", "critical": 'service_class = "critical"', "checkout": 'service = "checkout"'}
+    limits = {"everybody": 0.05, "critical": 0.02, "checkout": 0.01}
+    policy = Policy(
+        "".join(f'[[criterion]]\nname = "errors"\nkind = "threshold"\nlimit = {limits[who]}\n{scope}\n' for who, scope in scopes.items())
+    )
+    held = lambda service, cls: [one.setting() for one in policy.in_force(TODAY, service=service, service_class=cls)]  # noqa: E731
+    assert held("search", "standard") == [0.05]
+    assert held("search", "critical") == [0.02]
+    assert held("checkout", "critical") == [0.01]
+    assert len(policy.in_force(TODAY)) == 3
+
+
+def test_a_feature_has_its_latency_its_budget_and_its_critical_path() -> None:
+    policy = Policy("""
+        [[criterion]]
+        name = "checkout is quick"
+        kind = "threshold"
+        service = "checkout"
+        feature = "pay"
+        objective = "latency"
+        series = "pay_p99_seconds"
+        limit = 1.5
+        for = "5m"
+
+        [[criterion]]
+        name = "checkout keeps its budget"
+        kind = "burn_rate"
+        service = "checkout"
+        feature = "pay"
+        objective = "error_budget"
+        slo = 0.999
+
+        [[criterion]]
+        name = "pay by card works"
+        kind = "all_of"
+        service = "checkout"
+        feature = "pay"
+        objective = "critical_path"
+
+        [[criterion.members]]
+        kind = "threshold"
+        series = "card_authorised"
+        limit = 0.9
+        below = true
+
+        [[criterion.members]]
+        kind = "threshold"
+        series = "card_attempts"
+        limit = 30
+        min_events = 0
+    """)
+    held = policy.in_force(TODAY, service="checkout")
+    assert [(one.objective, one.feature) for one in held] == [("latency", "pay"), ("error_budget", "pay"), ("critical_path", "pay")]
+    assert policy.in_force(TODAY, service="search") == ()
+    path = held[2]
+    assert path.arms() == (("card_authorised", "all"), ("card_attempts", "all"))
+    # A member that is wrong is told by its line, too.
+    broken = policy.text.replace("limit = 30", "limit = 'many'")
+    assert "line 37: members.1.limit: Input should be a valid number" in refusal(broken)
+
+
 def test_what_the_policy_says_does_not_depend_on_its_layout() -> None:
     plain = "\n".join(line.split("#")[0].rstrip() for line in TWO.splitlines() if line.split("#")[0].strip())
     assert Policy(plain).content() == Policy(TWO).content()

@@ -97,6 +97,14 @@ def test_a_looser_limit_never_stops_more(told: Workspace) -> None:
     assert stops[0] > stops[-1]
 
 
+def test_a_look_at_the_published_profiles_says_what_a_walk_over_the_ledger_says(told: Workspace) -> None:
+    for limit, n in ((0.01, None), (0.05, 10), (0.003, 1)):
+        published = kg.replay(told, limit=limit, n=n)
+        walked = kg.replay(told, criterion_of(published.criterion.model_dump() | {"name": "another"}), limit=limit, n=n)
+        assert published.rows.equals(walked.rows)
+        assert published.summary == walked.summary
+
+
 def test_the_sum_in_words_is_the_sum_of_the_rows(told: Workspace) -> None:
     found = kg.replay(told, limit=0.01)
     rows, summary = found.rows, found.summary

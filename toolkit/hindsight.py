@@ -18,7 +18,7 @@ from toolkit.errors import DataError, UsageError
 from toolkit.labels import LABELS, labels_of
 from toolkit.passage import CANDIDATES, Passages, detections, passages
 from toolkit.stats.proportions import clopper_pearson
-from toolkit.watch import classes_of, of_facts, walked, watches
+from toolkit.watch import classes_of, looks_alike, of_facts, walked, watches
 
 if TYPE_CHECKING:
     from toolkit.workspace import Workspace
@@ -162,7 +162,7 @@ def replay(
     if n is not None and (n < 1 or not chosen.counts):
         raise UsageError(f"{chosen.name} is {chosen.kind}: {'say 1 or more.' if chosen.counts else 'it has no number beside its limit.'}")
     setting = _set(chosen, limit=limit, duration=duration)
-    seen = passages_of(workspace, setting, numbers=(*CANDIDATES, *((n,) if n is not None else ())), samples=samples)
+    seen = passages_of(workspace, setting, numbers=(n,) if n is not None else (), samples=samples)
     labels = labels_of(workspace, watch=terms.horizon) if horizon is not None else pl.DataFrame(schema=LABELS)
     classes = pl.col("service_class") == chosen.service_class if chosen.service_class else pl.lit(value=True)
     only = pl.col("service") == (service or chosen.service) if service or chosen.service else pl.lit(value=True)
@@ -201,11 +201,33 @@ def passages_of(
         raise DataError("There are no deployments to replay. Load some: `knowngood load FILE --as deployment`.")
     at = datetime.fromisoformat(meta["horizon"])
     watch = (policy.terms if policy is not None else Terms()).horizon
+    if samples is None and (known := _published(workspace, criterion, numbers)) is not None:
+        return known
     deployments = watches(workspace.facts.deployments.collect(), horizon=at, watch=watch)
     if samples is not None:
         return passages(of_facts(samples, deployments), deployments, criterion, numbers=numbers, horizon=watch)
     classes = classes_of(workspace.facts.owners.collect(), at)
     return walked(workspace.ledger, criterion, deployments, classes, numbers=numbers, horizon=watch)
+
+
+def _published(workspace: Workspace, criterion: Criterion, numbers: tuple[int, ...]) -> Passages | None:
+    """The same from the profiles that were published, where those are of this criterion and hold these numbers."""
+    policy, meta = workspace.policy, workspace.meta
+    if policy is None or policy.content() != meta["settings"].get("criteria"):
+        return None
+    day = datetime.fromisoformat(meta["horizon"]).date()
+    named = [one for one in policy.in_force(day) if one.name == criterion.name]
+    if len(named) != 1 or not looks_alike(named[0], criterion):
+        return None
+    mine = pl.col("criterion") == criterion.name
+    watched = workspace.facts.watched.filter(mine).collect()
+    needed = {(step, n) for step in watched["step"].unique() for n in criterion.numbers(numbers, step.total_seconds())}
+    walked = {*policy.terms.candidates}
+    if any(n not in {*walked, named[0].n(step.total_seconds())} for step, n in needed):
+        return None
+    series = {series for series, _ in criterion.arms()}
+    problems = workspace.facts.telemetry.filter(pl.col("series").is_in(list(series))).collect()
+    return Passages(workspace.facts.profiles.filter(mine).collect(), watched, problems)
 
 
 def judged(labels: pl.DataFrame, seen: Passages, criterion: Criterion, *, n: int | None = None) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -60,16 +60,18 @@ def passages(
     *,
     numbers: Sequence[int] = CANDIDATES,
     horizon: timedelta = HORIZON,
+    alike: Sequence[Criterion] = (),
 ) -> Passages:
     """Lays samples out and walks them once.
 
     samples: as in toolkit.records.Sample, in any order; `deployment` names rows of deployments, or is null for a series of the whole
     service. deployments: deployment, service, deployed_at and, where known, ends_at (the watch ends there at the latest) and cut
     (whether it ended so by somebody's hand: then its telemetry is never complete).
-    numbers: evaluations in a row, or checks, beside the criterion's own. horizon: how long a deployment is watched.
+    numbers: evaluations in a row, or checks, beside the criterion's own. horizon: how long a deployment is watched. alike: criteria that
+    differ in limit and clock alone, whose numbers are walked as well.
     """
     panels, problems = laid_out(samples, deployments, criterion, horizon=horizon)
-    walked = [_walked(panel, criterion, numbers) for panel in panels]
+    walked = [_walked(panel, criterion, {*numbers, *(one.n(panel.step) for one in alike)}) for panel in panels]
     watched = pl.concat([pl.DataFrame(schema=WATCHED), *(watched for _, watched in walked)]).sort("deployment")
     if "cut" in deployments.columns:
         cut = deployments.filter("cut")["deployment"]
@@ -91,7 +93,7 @@ def profiles(
     return passages(samples, deployments, criterion, numbers=numbers, horizon=horizon).profiles
 
 
-def _walked(panel: Panel, criterion: Criterion, numbers: Sequence[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _walked(panel: Panel, criterion: Criterion, numbers: Iterable[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
     names = pl.Series("deployment", panel.deployments, pl.String)
     rises = []
     for n, state in criterion.seen(panel, criterion.numbers(numbers, panel.step)).items():

@@ -10,12 +10,12 @@ from itertools import groupby
 import polars as pl
 
 from toolkit.criteria import Criterion
-from toolkit.criteria.policy import Policy
+from toolkit.criteria.policy import Policy, narrows
 from toolkit.criteria.telemetry import PROBLEMS
 from toolkit.passage import CANDIDATES, HORIZON, PROFILE, WATCHED, Passages, detections, passages
 from toolkit.store.ledger import Ledger
 
-__all__ = ["MET", "classes_of", "of_facts", "walked", "watched", "watches", "with_criterion_met"]
+__all__ = ["MET", "classes_of", "looks_alike", "of_facts", "walked", "watched", "watches", "with_criterion_met"]
 
 TIME = pl.Datetime("us", "UTC")
 MET = {"deployment": pl.String(), "criterion": pl.String(), "limit": pl.Float64(), "n": pl.Int32(), "t": pl.Duration("us"), "met_at": TIME}
@@ -123,25 +123,28 @@ def _of_service(
 ) -> Iterator[_Service]:
     """One walk for all criteria that look at the same numbers; the names of those in force get its profiles."""
     terms = policy.terms
-    for _, group in groupby(sorted(criteria, key=_shape), key=_shape):
+    for _, group in groupby(sorted(criteria, key=_look), key=_look):
         alike = list(group)
-        steps = samples["step"].drop_nulls().unique().to_list() or [60.0]
-        own = {one.n(one.step.total_seconds() if one.step else step) for one in alike for step in steps}
-        seen = passages(samples, deployments, alike[0], numbers=sorted({*terms.candidates, *own}), horizon=terms.horizon)
+        seen = passages(samples, deployments, alike[0], numbers=terms.candidates, horizon=terms.horizon, alike=alike)
         for one in alike:
-            current = one.is_in_force(day)
+            narrower = [other for other in criteria if narrows(other, one)]
+            watched = _renamed(seen.watched, one)
+            current = one.is_in_force(day) and not any(other.is_in_force(day) for other in narrower)
             yield _Service(
-                profiles=seen.profiles.with_columns(criterion=pl.lit(one.name)).head(len(seen.profiles) if current else 0),
-                watched=_renamed(seen.watched, one).head(len(seen.watched) if current else 0),
-                met=_met(seen.profiles, _renamed(seen.watched, one), deployments, one),
+                profiles=(seen.profiles if current else seen.profiles.clear()).with_columns(criterion=pl.lit(one.name)),
+                watched=watched if current else watched.clear(),
+                met=_met(seen.profiles, watched, deployments, one, narrower),
                 problems=seen.problems,
             )
 
 
-def _shape(criterion: Criterion) -> str:
-    """What a walk depends on. Where it depends on the limit as well, each setting walks for itself."""
-    alone = criterion.approximate or "members" in type(criterion).model_fields
-    return criterion.model_dump_json(exclude=PAPERS if alone else APART | PAPERS)
+def looks_alike(one: Criterion, other: Criterion) -> bool:
+    """Whether one walk answers for both: they differ in limit, clock, scope and papers at most."""
+    return _look(one) == _look(other)
+
+
+def _look(criterion: Criterion) -> str:
+    return criterion.model_dump_json(exclude=PAPERS if criterion.tied else APART | PAPERS)
 
 
 def _renamed(watched: pl.DataFrame, criterion: Criterion) -> pl.DataFrame:
@@ -151,15 +154,21 @@ def _renamed(watched: pl.DataFrame, criterion: Criterion) -> pl.DataFrame:
     return watched.with_columns(criterion=pl.lit(criterion.name), in_force=number)
 
 
-def _met(profiles: pl.DataFrame, watched: pl.DataFrame, deployments: pl.DataFrame, criterion: Criterion) -> pl.DataFrame:
-    """When the criterion, as written, first held on the deployments of its days."""
-    limit, days = criterion.setting(), pl.col("deployed_at").dt.date()
-    since = days >= criterion.since if criterion.since else pl.lit(value=True)
-    until = days < criterion.until if criterion.until else pl.lit(value=True)
-    mine = deployments.filter(since & until).select("deployment", "deployed_at")
+def _met(
+    profiles: pl.DataFrame, watched: pl.DataFrame, deployments: pl.DataFrame, criterion: Criterion, narrower: Sequence[Criterion]
+) -> pl.DataFrame:
+    """When the criterion, as written, first held on the deployments of its days, but for those on which a narrower one stood in."""
+    days = _in_days(criterion) & ~pl.any_horizontal(pl.lit(value=False), *map(_in_days, narrower))
+    mine = deployments.filter(days).select("deployment", "deployed_at")
     mine = mine.join(watched.select("deployment", n="in_force"), on="deployment")
-    fired = detections(profiles, criterion, [limit]).join(mine, on=["deployment", "n"])
+    fired = detections(profiles, criterion, [criterion.setting()]).join(mine, on=["deployment", "n"])
     return fired.with_columns(criterion=pl.lit(criterion.name), met_at=(pl.col("deployed_at") + pl.col("t")).cast(TIME)).select(*MET)
+
+
+def _in_days(criterion: Criterion) -> pl.Expr:
+    day = pl.col("deployed_at").dt.date()
+    since = day >= criterion.since if criterion.since else pl.lit(value=True)
+    return since & (day < criterion.until if criterion.until else pl.lit(value=True))
 
 
 def with_criterion_met(incidents: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:

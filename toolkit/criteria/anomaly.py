@@ -39,6 +39,11 @@ class Anomaly(Level):
             return None
         return "exact at its own limit; under another, its baseline would have followed other alerts"
 
+    @property
+    def tied(self) -> bool:
+        """A baseline that follows its own alerts does."""
+        return self.on_alert != "continue"
+
     def at(self, *, limit: float | None = None, n: int | None = None, step: float | None = None) -> Self:  # noqa: ARG002
         """The same criterion with another limit."""
         return self if limit is None else self.model_copy(update={"limit": limit})

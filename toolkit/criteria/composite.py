@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from toolkit.criteria.criterion import Criterion, Limit, Variant
 from toolkit.criteria.panel import Floats, Panel
@@ -37,7 +38,15 @@ class Composite(Criterion):
 
         if not isinstance(value, (list, tuple)):
             raise ValueError("members is a list of tables, each with its kind")
-        return [member_of(item, place, info.data.get("name")) for place, item in enumerate(value)]
+        found, wrong = [], []
+        for place, item in enumerate(value):
+            try:
+                found.append(member_of(item, place, info.data.get("name")))
+            except ValidationError as error:
+                wrong += [_at(place, one) for one in error.errors(include_url=False)]
+        if wrong:
+            raise ValidationError.from_exception_data("members", wrong)
+        return found
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -58,6 +67,11 @@ class Composite(Criterion):
     def points(self) -> tuple[float, ...]:
         """The path, its own setting included."""
         return tuple(sorted({*self.path, self.limit}))
+
+    @property
+    def tied(self) -> bool:
+        """Its limit is a point of its path."""
+        return True
 
     @property
     def hears_silence(self) -> bool:
@@ -97,6 +111,12 @@ class Composite(Criterion):
             limits = [member.bound(_scaled(member, point)) for point in self.points]
             states.append(member.seen(panel, (n,), limits)[n])
         return np.asarray([-np.inf, *self.points[1:], np.inf])[self.combined(states)]
+
+
+def _at(place: int, error: ErrorDetails) -> InitErrorDetails:
+    """A member's error, with its place among the members."""
+    said = PydanticCustomError("member", "{said}", {"said": error["msg"].removeprefix("Value error, ")})
+    return InitErrorDetails(type=said, loc=(place, *error["loc"]), input=error["input"])
 
 
 def _scaled(member: Criterion, factor: float) -> float:

@@ -86,6 +86,11 @@ class Criterion(BaseModel):
     # What a kind says of itself
 
     @property
+    def tied(self) -> bool:
+        """Whether its scores follow its own setting, so that another setting has to walk for itself to be exact."""
+        return False
+
+    @property
     def approximate(self) -> str | None:
         """Why its replay is not exact, if it is not."""
         return None

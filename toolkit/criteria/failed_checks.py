@@ -50,6 +50,11 @@ class FailedChecks(Level):
         """Why its replay is not exact, if it is not."""
         return "another limit would have sent the canary other traffic" if self.steps else None
 
+    @property
+    def tied(self) -> bool:
+        """Which checks come first, before an undecided one, depends on k."""
+        return self.success_limit is not None
+
     @model_validator(mode="after")
     def _known_controller(self) -> Self:
         argo, flagger = self.controller == "argo_rollouts", self.controller == "flagger"

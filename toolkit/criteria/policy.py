@@ -21,7 +21,7 @@ from toolkit.criteria.kinds import criterion_of
 from toolkit.criteria.terms import Terms
 from toolkit.errors import DataError, UsageError
 
-__all__ = ["EXAMPLE", "FILE", "Policy"]
+__all__ = ["EXAMPLE", "FILE", "Policy", "narrows"]
 
 FILE = "policy/criteria.toml"
 VERSION = 1
@@ -89,9 +89,12 @@ class Policy:
             raise DataError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
 
     def in_force(self, day: date, *, service: str | None = None, service_class: str | None = None) -> tuple[Criterion, ...]:
-        """The criteria in force on a day, for a service of a class; without a service, for any."""
-        current = (one for one in self.criteria if one.is_in_force(day))
-        return tuple(one for one in current if service is None or one.concerns(service=service, service_class=service_class))
+        """The criteria in force on a day, for a service of a class; without a service, for any. Of one name, the narrowest scope holds."""
+        current = [one for one in self.criteria if one.is_in_force(day)]
+        if service is None:
+            return tuple(current)
+        ours = [one for one in current if one.concerns(service=service, service_class=service_class)]
+        return tuple(one for one in ours if not any(narrows(other, one) for other in ours))
 
     def named(self, name: str, day: date | None = None) -> Criterion:
         """The criterion of a name: the one in force on the day, else the newest. Raises UsageError that lists what there is."""
@@ -177,6 +180,12 @@ class Policy:
         return DataError(f"{self.source}, line {_line(self.text, where)}: {said}.")
 
 
+def narrows(one: Criterion, other: Criterion) -> bool:
+    """Whether a criterion stands in for another of its name, for a narrower scope."""
+    scope = [(each.service is not None, each.service_class is not None) for each in (one, other)]
+    return one.name == other.name and scope[0] > scope[1]
+
+
 def _overlap(one: Criterion, other: Criterion) -> bool:
     begin = max(one.since or date.min, other.since or date.min)
     return begin < min(one.until or date.max, other.until or date.max)
@@ -195,28 +204,28 @@ def _table(criterion: Criterion) -> Any:
 def _line(text: str, where: tuple[str | int, ...]) -> int:
     """The line of a key, as far as it can be told: of its table's header where the key itself is not there."""
     lines = text.splitlines()
-    start, end = _block(lines, where)
-    names = [part for part in where[1:] if isinstance(part, str)] if len(where) > 1 else list(where)
-    for name in reversed(names):
+    start, end = 0, len(lines)
+    named, rest = "", list(where)
+    # From table to table of tables: criterion 2, its members 1.
+    while rest and isinstance(rest[0], str):
+        place = rest[1] if len(rest) > 1 and isinstance(rest[1], int) else 0
+        inner = f"{named}.{rest[0]}" if named else rest[0]
+        headers = [number for number in _headers(lines, inner) if start <= number < end]
+        if place >= len(headers):
+            break
+        start = headers[place]
+        end = next((number for number in range(start + 1, end) if _leaves(lines[number], inner)), end)
+        named, rest = inner, rest[1:] if len(rest) < 2 or isinstance(rest[1], str) else rest[2:]
+    for name in reversed([part for part in rest if isinstance(part, str)]):
         for number in range(start, end):
-            if re.match(rf"\s*[\"']?{re.escape(str(name))}[\"']?\s*=", lines[number]):
+            if re.match(rf"\s*[\"']?{re.escape(name)}[\"']?\s*=", lines[number]):
                 return number + 1
-    return start + 1 if lines else 1
+    return start + 1
 
 
-def _block(lines: list[str], where: tuple[str | int, ...]) -> tuple[int, int]:
-    """First and last line of the table that a key is in; sub-tables are part of it."""
-    headers = list(_headers(lines, str(where[0])))
-    place = where[1] if len(where) > 1 and isinstance(where[1], int) else 0
-    if place >= len(headers):
-        return 0, len(lines)
-    begin = headers[place]
-    after = (
-        number
-        for number in range(begin + 1, len(lines))
-        if re.match(r"\s*\[", lines[number]) and not re.match(rf"\s*\[+\s*{where[0]}\s*\.", lines[number])
-    )
-    return begin, next(after, len(lines))
+def _leaves(line: str, table: str) -> bool:
+    """Whether a line begins a table that is no part of this one."""
+    return re.match(r"\s*\[", line) is not None and re.match(rf"\s*\[+\s*{re.escape(table)}\s*\.", line) is None
 
 
 def _headers(lines: list[str], name: str) -> Iterator[int]:
