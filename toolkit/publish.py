@@ -116,9 +116,11 @@ def settings_of(workspace: Workspace) -> dict[str, Any]:
 
 
 def _read(ledger: Ledger, record: str) -> pl.DataFrame:
-    """What the record's current rows say. Of those that are only stitched, columns without any value stay where they are."""
+    """What the record's current rows say. Of those that are only stitched, columns without any value stay where they are, but
+    for the key."""
     table, columns = RECORDS[record].table, _columns(record)
-    return ledger.read(table, columns if record in KEPT else ["source", *ledger.filled(table, columns[1:])])
+    key, rest = columns[:2], columns[2:]
+    return ledger.read(table, columns if record in KEPT else [*key, *ledger.filled(table, rest)])
 
 
 def _as_told(record: str, frame: pl.DataFrame) -> pl.DataFrame:
