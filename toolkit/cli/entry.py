@@ -10,7 +10,7 @@ from importlib.metadata import version as distribution_version
 
 from cyclopts import App, CycloptsError
 
-from toolkit.cli import intake, journaling, judging, numbers, recalibrating, reviewing, showing
+from toolkit.cli import intake, journaling, judging, numbers, recalibrating, reviewing, showing, standing
 from toolkit.cli.output import talk
 from toolkit.cli.reviews import reviews
 from toolkit.errors import DataError, KnowngoodError, UsageError
@@ -48,6 +48,7 @@ for command in (
     numbers.metrics,
     numbers.facts,
     numbers.explain,
+    standing.readiness,
     reviewing.review,
     judging.replay,
     recalibrating.recalibrate,

@@ -116,13 +116,15 @@ def _review_until(zone: str) -> pl.Expr:
 
 
 def _cause_keys(incidents: pl.DataFrame) -> pl.DataFrame:
-    """id, link_time, service, key: by what a repeat is known (root-cause tag, alert or criterion, normalised title)."""
+    """id, link_time, service, production, key: by what a repeat is known (root-cause tag, alert or criterion, normalised title)."""
     real = incidents.filter(~pl.col("planned") & pl.col("link_time").is_not_null())
     titles = pl.DataFrame({"title": real["title"].drop_nulls().unique()}, schema={"title": pl.String})
     titles = titles.with_columns(normal=pl.col("title").map_elements(normalised, return_dtype=pl.String))
     real = real.join(titles, on="title", how="left", maintain_order="left")
     named = (("root:", "root_cause"), ("alert:", "alert"), ("title:", "normal"))
-    keys = [real.select("id", "link_time", "services", key=pl.format(kind + "{}", name)).drop_nulls("key") for kind, name in named]
+    keys = [
+        real.select("id", "link_time", "services", "production", key=pl.format(kind + "{}", name)).drop_nulls("key") for kind, name in named
+    ]
     return pl.concat(keys).explode("services").drop_nulls("services").rename({"services": "service"}).unique()
 
 
@@ -130,9 +132,11 @@ def _next_repeat(subjects: pl.DataFrame, keys: pl.DataFrame, name: str) -> pl.Da
     """id, `name`, `name`_at: the first incident of a shared service with an equal cause key that begins at or after `since`."""
     # Never itself: an incident of no length begins when it is over.
     asked = subjects.drop_nulls("since").with_columns(moment=pl.max_horizontal("since", pl.col("link_time") + _INSTANT))
-    asked = asked.join(keys.select("id", "service", "key"), on="id").sort("moment")
-    later = keys.sort("link_time", "id").unique(["service", "key", "link_time"], keep="first", maintain_order=True)
-    later = later.select("service", "key", moment="link_time", found="id", found_at="link_time").sort("moment")
-    pairs = asked.join_asof(later, on="moment", by=["service", "key"], strategy="forward", check_sortedness=False).drop_nulls("found")
+    asked = asked.join(keys.select("id", "service", "key", "production"), on="id").sort("moment")
+    later = keys.sort("link_time", "id").unique(["service", "key", "production", "link_time"], keep="first", maintain_order=True)
+    later = later.select("service", "key", "production", moment="link_time", found="id", found_at="link_time").sort("moment")
+    pairs = asked.join_asof(later, on="moment", by=["service", "key", "production"], strategy="forward", check_sortedness=False).drop_nulls(
+        "found"
+    )
     first = pairs.sort("found_at", "found").unique("id", keep="first", maintain_order=True)
     return first.select("id", pl.col("found").alias(name), pl.col("found_at").alias(f"{name}_at"))

@@ -14,7 +14,19 @@ from toolkit.metrics.samples import one_of
 from toolkit.metrics.scope import SEVERAL_SERVICES, Scope, moment
 from toolkit.records import RECORDS
 
-__all__ = ["CONNECT", "STREAMS", "Published", "connected", "earliest", "fact_frame", "lacking", "owners_of", "published", "rows_in_scope"]
+__all__ = [
+    "CONNECT",
+    "STREAMS",
+    "Published",
+    "connected",
+    "earliest",
+    "fact_frame",
+    "lacking",
+    "loaded",
+    "owners_of",
+    "published",
+    "rows_in_scope",
+]
 
 # Which records a fact is made of: the first one bounds its coverage, a gap in any makes a count unknown.
 STREAMS: dict[str, tuple[str, ...]] = {
@@ -139,7 +151,7 @@ def connected(w: Published, fact: str) -> bool:
     """Whether any record that the fact is made of was ever loaded."""
     if fact not in STREAMS or (frame := fact_frame(w, fact)) is None:
         return False
-    counts = [count for table, count in _loaded(w).items() if table in STREAMS[fact]]
+    counts = [count for table, count in loaded(w).items() if table in STREAMS[fact]]
     if counts:
         return any(count > 0 for count in counts)
     if fact == "hotfixes":
@@ -151,12 +163,12 @@ def lacking(w: Published, metric: Metric) -> str | None:
     """The fact or record that must be connected before the metric can be measured; None: nothing is missing."""
     if not connected(w, metric.fact):
         return metric.needs[0] if metric.needs else metric.fact
-    loaded = _loaded(w)
+    counts = loaded(w)
     # Facts that say nothing of their records are taken as they are.
-    return next((table for table in metric.needs if not (loaded.get(table) if loaded else hasattr(w.facts, table))), None)
+    return next((table for table in metric.needs if not (counts.get(table) if counts else hasattr(w.facts, table))), None)
 
 
-def _loaded(w: Published) -> dict[str, int]:
+def loaded(w: Published) -> dict[str, int]:
     """How many records each table held when the facts were published."""
     counts = w.meta.get("records") or {}
     return {record.table: counts[name] for name, record in RECORDS.items() if name in counts}

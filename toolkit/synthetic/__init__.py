@@ -15,6 +15,7 @@ from toolkit.synthetic.bulk import big
 from toolkit.synthetic.files import file_name, write
 from toolkit.synthetic.frames import frame
 from toolkit.synthetic.judged import judgements
+from toolkit.synthetic.practised import practised
 from toolkit.synthetic.rhythm import months_before
 from toolkit.synthetic.supply import supply_of
 from toolkit.synthetic.telemetry import telemetry
@@ -93,4 +94,5 @@ def synthesize(
         "action_item": frame("action_item", practices.action_items(looked_back, world), source=SOURCE),
         "sample": samples,
     }
-    return History(records, truth_of(world), (start, end))
+    practices_truth = practised(world, records, supply=supply, judged=judged, looked_back=looked_back)
+    return History(records, truth_of(world) | practices_truth, (start, end))

@@ -10,6 +10,7 @@ from typing import Any
 from toolkit.synthetic.aftermath import Retrospective
 from toolkit.synthetic.chance import stream
 from toolkit.synthetic.judged import Judgement
+from toolkit.synthetic.recording import start_is_lost
 from toolkit.synthetic.supply import Build, Check, Rehearsal, Supply
 from toolkit.synthetic.things import World
 
@@ -94,18 +95,23 @@ def _gate(check: Check, number: int, end: datetime) -> Row:
 
 
 def verdicts(judged: Iterable[Judgement], world: World) -> Iterator[Row]:
-    """Every word; one in sixteen does not say which deployment it is about."""
+    """Every word; one in sixteen, during the rollout, does not say which deployment it is about."""
     for number, word in enumerate(judged):
-        yield _verdict(word, number + 1, stream(world.seed, f"{word.rollout.id}/{word.at.isoformat()}", "verdict record"))
+        yield _verdict(word, number + 1, world.seed, stream(world.seed, f"{word.rollout.id}/{word.at.isoformat()}", "verdict record"))
 
 
-def _verdict(word: Judgement, number: int, rng: Random) -> Row:
+def _in_sight(word: Judgement, seed: int) -> bool:
+    """Whether the log shows the rollout as under way when the judge spoke: then nobody needs to be told which one is meant."""
+    return word.at <= word.rollout.finished and not start_is_lost(word.rollout, seed)
+
+
+def _verdict(word: Judgement, number: int, seed: int, rng: Random) -> Row:
     score = {"proceed": (88, 100), "pause": (60, 85), "revert": (5, 60), "inconclusive": (40, 75), "error": (0, 1)}[word.decision]
     service = word.rollout.service
     return {
         "source_id": f"VERDICT-{number:04d}",
         "revised_at": word.at,
-        "deployment": word.rollout.id if rng.random() < 0.94 or not word.last else None,
+        "deployment": None if rng.random() < 0.06 and _in_sight(word, seed) else word.rollout.id,
         "service": service.name,
         "environment": "production",
         "tool": "canary-judge",

@@ -10,9 +10,16 @@ from typing import Any
 from toolkit.synthetic.chance import stream
 from toolkit.synthetic.things import Attempt, Outage, Rollout, Switch, World
 
-__all__ = ["deployments", "flag_changes", "incidents", "owners", "rollbacks"]
+__all__ = ["deployments", "flag_changes", "incidents", "owners", "rollbacks", "start_is_lost"]
 
 Row = dict[str, Any]
+# How often the deployment's log has no start.
+START_LOST = 0.02
+
+
+def start_is_lost(rollout: Rollout, seed: int) -> bool:
+    """Whether the deployment's record will say when it ended only."""
+    return stream(seed, rollout.id, "record").random() < START_LOST
 
 
 def _before(end: datetime, at: datetime | None) -> datetime | None:
@@ -39,7 +46,7 @@ def _deployment(rollout: Rollout, end: datetime, rng: Random) -> Row:
         # This team's tool marks what was replaced.
         status = "superseded"
     lost = rng.random()
-    if lost < 0.02 and finished:
+    if lost < START_LOST and finished:
         started = None
     elif lost < 0.035 and started and status != "in_progress":
         finished = None
