@@ -67,16 +67,16 @@ def failed(workspace: Workspace) -> list[str]:
 
 
 @given(talk=st.lists(TALK, min_size=1, max_size=4))
-@settings(max_examples=4)
+@settings(max_examples=5)
 def test_talk_changes_no_version_and_facts_do(shared: Workspace, talk: list[tuple[str, dict]]) -> None:
-    before = publish(shared)
+    assert is_current(shared)
     for kind, body in talk:
         shared.journal.append(kind, INCIDENT, body, author="Ann")
     assert is_current(shared)
-    assert publish(shared) == before
-    shared.journal.append("override", "", {**OVERRIDE, "id": f"other {len(shared.journal.entries())}"}, author="Ann", why="w")
+    entry = shared.journal.append("override", "", OVERRIDE, author="Ann", why="w")
     assert not is_current(shared)
-    assert publish(shared) != before
+    shared.journal.append("withdrawal", INCIDENT, {"entry": entry.id}, author="Ann", why="w")
+    assert is_current(shared)
 
 
 def test_a_decision_moves_the_facts_and_its_withdrawal_brings_the_very_same_version_back(workspace: Workspace) -> None:
@@ -103,6 +103,8 @@ def settled(workspace: Workspace, *, seconds: float = 60.0) -> str:
 
 
 def test_saving_a_decision_starts_a_publish_and_says_so_and_saving_talk_starts_none(workspace: Workspace) -> None:
+    for name in ("toolkit.py", "json.py", "polars.py", "sitecustomize.py"):
+        (workspace.root / name).write_text("open('ran', 'w')\nraise SystemExit('ran')\n")
     assert publishing.save(workspace, "note", INCIDENT, {"text": "hm"}, author="Ann").word == "Saved."
     assert publishing.state(workspace) == "current"
     saved = publishing.save(workspace, "override", "", OVERRIDE, author="Ann", why="it was the network")
@@ -110,6 +112,8 @@ def test_saving_a_decision_starts_a_publish_and_says_so_and_saving_talk_starts_n
     assert publishing.state(workspace) == "publishing"
     assert settled(workspace) == "current"
     assert publishing.failure(workspace) is None
+    # Files of the workspace are data, whatever modules they are called after.
+    assert not (workspace.root / "ran").exists()
     assert workspace.facts.incidents.collect()["not_a_deployment"].to_list() == [True]
 
 
@@ -159,12 +163,3 @@ def test_why_a_publish_in_the_background_failed_is_kept(workspace: Workspace) ->
     publishing.publish_soon(workspace)
     assert settled(workspace) == "behind"
     assert "productoin" in (publishing.failure(workspace) or "")
-
-
-def test_a_module_that_lies_in_the_workspace_is_not_run(workspace: Workspace) -> None:
-    for name in ("toolkit.py", "json.py", "polars.py", "sitecustomize.py"):
-        (workspace.root / name).write_text("open('ran', 'w')\nraise SystemExit('ran')\n")
-    workspace.journal.append("override", "", OVERRIDE, author="Ann", why="w")
-    publishing.publish_soon(workspace)
-    assert settled(workspace) == "current"
-    assert not (workspace.root / "ran").exists()

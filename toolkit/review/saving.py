@@ -81,9 +81,7 @@ def sign(journal: Journal, case: Case, *, by: Reviewer, statement: str | None = 
 
     Raises UsageError where the incident is not over, for a second signature by the same person or by one who corrected something, and
     where somebody added to the review meanwhile."""
-    said = _fresh(journal, case)
-    if said.last != case.said.last:
-        raise UsageError("Somebody has added to this review meanwhile: look at it again, then sign.")
+    said = case.said
     if said.closed and not case.changed:
         raise UsageError("This review is signed off already.")
     if said.closed:
@@ -102,12 +100,17 @@ def sign(journal: Journal, case: Case, *, by: Reviewer, statement: str | None = 
         "role": "checked" if second else "prepared",
         "statement": statement or None,
     }
-    return journal.append("sign_off", about(case.found.incident), body, author=by.name, verified=by.verified, seen=_seen(said, case))
+
+    def unchanged(entries: list[Entry]) -> None:
+        if said_of(entries, case.found.subjects).last != said.last:
+            raise UsageError("Somebody has added to this review meanwhile: look at it again, then sign.")
+
+    return journal.append("sign_off", about(case.found.incident), body, author=by.name, verified=by.verified, allowed=unchanged)
 
 
 def reopen(journal: Journal, case: Case, *, by: Reviewer, why: str) -> Entry:
     """Let a review that was signed off be changed again."""
-    said = _fresh(journal, case)
+    said = said_of(journal.entries(), case.found.subjects)
     if not said.closed:
         raise UsageError("This review is not signed off: there is nothing to reopen.")
     if not why.strip():
@@ -116,16 +119,10 @@ def reopen(journal: Journal, case: Case, *, by: Reviewer, why: str) -> Entry:
     return journal.append("reopening", about(case.found.incident), body, author=by.name, why=why, verified=by.verified)
 
 
-def _fresh(journal: Journal, case: Case) -> Any:
-    return said_of(journal.entries(), case.found.subjects)
-
-
-def _seen(said: Any, case: Case) -> int:
-    own = about(case.found.incident)
-    return max((entry.seq for entry in said.entries if entry.about == own), default=0)
-
-
 def _add(journal: Journal, case: Case, kind: str, of: str, body: dict[str, Any], by: Reviewer, why: str | None) -> Entry:
-    if _fresh(journal, case).closed:
-        raise UsageError("This review is signed off: reopen it first, with the reason.")
-    return journal.append(kind, of, body, author=by.name, why=why, verified=by.verified)
+    def still_open(entries: list[Entry]) -> None:
+        if said_of(entries, case.found.subjects).closed:
+            raise UsageError("This review is signed off: reopen it first, with the reason.")
+
+    # Asked when nobody else can add an entry any more: between a look and a save, somebody may sign.
+    return journal.append(kind, of, body, author=by.name, why=why, verified=by.verified, allowed=still_open)

@@ -68,7 +68,8 @@ class Journal:
 
     def facts(self) -> list[Entry]:
         """The overrides and waivers in force, in order: of several for the same target the last one; withdrawn ones never."""
-        held = [entry for entry in self.entries() if entry.fact]
+        kinds = [kind for kind, body in KINDS.items() if body.fact]
+        held = [entry_of(row) for row in self._rows(f"kind IN ({', '.join('?' * len(kinds))})", *kinds)]
         gone = {entry.body["entry"] for entry in held if entry.kind == "withdrawal"}
         last: dict[tuple[str, ...], Entry] = {}
         for entry in held:
@@ -99,11 +100,13 @@ class Journal:
         why: str | None = None,
         verified: bool = False,
         seen: int | None = None,
+        allowed: Callable[[list[Entry]], None] | None = None,
     ) -> Entry:
         """Adds an entry, and returns once it is on disk: whatever happens then, it is there whole.
 
         author: who, as given; `verified` where a sign-in vouches for the name. why: needed where the entry is a fact. seen: the number
-        of the last entry about the same thing that the author had before them; if there is a newer one, nothing is added.
+        of the last entry about the same thing that the author had before them; if there is a newer one, nothing is added. allowed:
+        called with all entries once nobody else can add one; what it raises refuses this one.
         Raises UsageError for what cannot be kept, Busy when another writer does not finish.
         """
         about, said = checked(kind, about, body)
@@ -116,6 +119,8 @@ class Journal:
         with self._writing() as con:
             number, before = _last(con)
             _unseen(con, about, seen)
+            if allowed is not None:
+                allowed([entry_of(row) for row in con.execute(f"SELECT {_COLUMNS} FROM entries ORDER BY seq")])
             _referring(con, kind, said)
             at = self._clock().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
             text = canonical(said.model_dump(mode="json"))
@@ -160,7 +165,7 @@ class Journal:
             with other._opened() as con, self._opened() as target:
                 con.backup(target)
             if theirs:
-                self._write_head(theirs[-1])
+                self._write_head(theirs[-1].seq, theirs[-1].hash)
 
     def _readable(self) -> list[Entry] | None:
         try:
@@ -184,7 +189,7 @@ class Journal:
         """
         problems: list[Problem] = []
         hashes = {0: FIRST}
-        if self.path.exists():
+        if self._is_made():
             with self._opened() as con:
                 problems += [Problem(None, f"SQLite: {said}") for (said,) in con.execute("PRAGMA quick_check") if said != "ok"]
                 guards = {name for (name,) in con.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")}
@@ -279,6 +284,8 @@ class Journal:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             with self._opened() as con:
                 if con.execute("PRAGMA user_version").fetchone()[0] == 0:
+                    # The head first: an entry without one would look as if somebody had taken it away.
+                    self._write_head(0, FIRST)
                     con.execute("PRAGMA journal_mode = WAL")
                     con.executescript(f"BEGIN IMMEDIATE; {_MAKE} COMMIT;")
         self._prepared = True
@@ -291,13 +298,13 @@ class Journal:
             except (OSError, ValueError, KeyError, TypeError):
                 there = 0
             if there < entry.seq:
-                self._write_head(entry)
+                self._write_head(entry.seq, entry.hash)
 
-    def _write_head(self, entry: Entry) -> None:
+    def _write_head(self, number: int, last: str) -> None:
         draft = self._head.with_name(f"{self._head.name}.{os.getpid()}")
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.write(handle, json.dumps({"seq": entry.seq, "hash": entry.hash}).encode())
+            os.write(handle, json.dumps({"seq": number, "hash": last}).encode())
             os.fsync(handle)
         finally:
             os.close(handle)
