@@ -43,6 +43,8 @@ class Page:
     gap: tuple[datetime, datetime] | None = None
     # Keep raw even where no record changed, since later items are understood together with it.
     log: bool = False
+    # To be flushed before the next is asked for: it looks at what the ledger holds.
+    closes: bool = False
     # Pieces of files that make no record, called `what` ("event", …), each with its path; and the keys of those that are settled.
     what: str = ""
     refused: list[tuple[str, Problem]] = field(default_factory=list)
@@ -83,7 +85,7 @@ def _batches(pages: Iterable[Page]) -> Iterator[list[Page]]:
     for page in pages:
         batch.append(page)
         rows += sum(map(len, page.records.values()))
-        if rows >= FLUSH_ROWS or time.monotonic() - began >= FLUSH_SECONDS:
+        if page.closes or rows >= FLUSH_ROWS or time.monotonic() - began >= FLUSH_SECONDS:
             yield batch
             batch, rows, began = [], 0, time.monotonic()
     if batch:

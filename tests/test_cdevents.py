@@ -228,6 +228,16 @@ def test_events_of_one_thing_may_come_in_files_of_any_order_and_twice(tmp_path: 
     assert len(digests) == 1
 
 
+def test_a_log_is_read_in_portions_and_nothing_falls_between_them(site: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.sources.cdevents._PORTION", 2)
+    events = [event("incident.resolved", INCIDENT, at=NOON, subject="I-1"), "{", event("incident.detected", INCIDENT, subject="I-2")]
+    events += [event("incident.detected", INCIDENT, subject="I-1"), event("incident.resolved", INCIDENT, at=NOON, subject="I-2")]
+    load_source(site, lines(tmp_path / "e.jsonl", *events), "cdevents")
+    rows = site.ledger.read("incidents").sort("source_id").select("source_id", "detected_at", "resolved_at").rows()
+    assert rows == [("I-1", TEN, NOON), ("I-2", TEN, NOON)]
+    assert len(site.ledger.quarantine()) == 1
+
+
 def test_what_is_no_event_goes_to_quarantine_with_file_line_and_reason_and_stops_nobody(site: Workspace, tmp_path: Path) -> None:
     good = event("service.deployed", {**PLACE, "artifactId": OCI}, id="good")
     odd = event("incident.resolved", {}, id="odd", subject="I-1", customData={"reportedBy": "ann"})

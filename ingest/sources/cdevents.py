@@ -19,6 +19,8 @@ from toolkit.store.problems import Problem
 
 __all__ = ["read"]
 
+# Events at a time: each costs about three kilobytes until it is in.
+_PORTION = 50_000
 # Things a page: what is in memory beside the events themselves.
 _PAGE = 1_000
 # A longer line is no event.
@@ -41,21 +43,34 @@ def read(since: dict[str, Any] | None, *, root: Path, ledger: Ledger, path: str 
     if not changed:
         return
     people = ledger.people
+    cursor = since or {"files": {}}
+    for fresh, refused in _portions(changed, people):
+        before = _before(ledger, fresh, people)
+        things = list(fresh)
+        for first in range(0, len(things), _PAGE):
+            yield _page(things[first : first + _PAGE], fresh, before, people, cursor)
+        # The next portion looks at what is kept, so this one has to be.
+        yield Page({}, [], cursor, what="event", refused=refused, closes=True)
+    # The files are known once all their events are in.
+    yield Page({}, [], {"files": known | digests})
+
+
+def _portions(files: list[str], people: People) -> Iterator[tuple[Events, list[tuple[str, Problem]]]]:
+    """The events of the files, and what is none with its file, as many at a time as memory is to hold."""
     fresh: Events = {}
     refused: list[tuple[str, Problem]] = []
-    for file in changed:
+    held = 0
+    for file in files:
         for found in _events(Path(file), people):
             if isinstance(found, Problem):
                 refused.append((file, found))
             else:
                 fresh.setdefault(found.address, {})[found.text] = found.key
-    before = _before(ledger, fresh, people)
-    cursor = since or {"files": {}}
-    things = list(fresh)
-    for first in range(0, len(things), _PAGE):
-        yield _page(things[first : first + _PAGE], fresh, before, people, cursor)
-    # The files are known once all their events are in.
-    yield Page({}, [], {"files": known | digests}, what="event", refused=refused)
+            held += 1
+            if held >= _PORTION:
+                yield fresh, refused
+                fresh, refused, held = {}, [], 0
+    yield fresh, refused
 
 
 def _page(things: list[Address], fresh: Events, before: dict[Address, set[str]], people: People, cursor: dict[str, Any]) -> Page:
