@@ -5,19 +5,21 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ingest.cdevents.envelope import Address, Event, Refusal, event_of, without_people
 from ingest.cdevents.reading import records_of
-from ingest.pages import Page
+from ingest.pages import Page, Raw
 from ingest.sources.files import matching
 from toolkit.store.ledger import Ledger
 from toolkit.store.people import People
 from toolkit.store.problems import Problem
 
-__all__ = ["read"]
+__all__ = ["again", "read", "remade"]
 
 # Events at a time: each costs about three kilobytes until it is in.
 _PORTION = 50_000
@@ -45,14 +47,49 @@ def read(since: dict[str, Any] | None, *, root: Path, ledger: Ledger, path: str 
     people = ledger.people
     cursor = since or {"files": {}}
     for fresh, refused in _portions(changed, people):
-        before = _before(ledger, fresh, people)
-        things = list(fresh)
-        for first in range(0, len(things), _PAGE):
-            yield _page(things[first : first + _PAGE], fresh, before, people, cursor)
-        # The next portion looks at what is kept, so this one has to be.
-        yield Page({}, [], cursor, what="event", refused=refused, closes=True)
+        yield from _pages(fresh, refused, ledger, people, cursor)
     # The files are known once all their events are in.
     yield Page({}, [], {"files": known | digests})
+
+
+def again(since: dict[str, Any] | None, *, ledger: Ledger, rows: list[dict[str, Any]]) -> Iterator[Page]:
+    """Events that were refused, as quarantine keeps them, once more."""
+    fresh: Events = {}
+    refused: list[tuple[str, Problem]] = []
+    for row in rows:
+        # What was cut short cannot be read any better.
+        found = _event(0, row["raw"].encode(), ledger.people) if len(row["raw"]) < _KEPT else None
+        if isinstance(found, Event):
+            fresh.setdefault(found.address, {})[found.text] = found.key
+        elif found is not None:
+            refused.append((row["path"], replace(found, place=row["place"])))
+    yield from _pages(fresh, refused, ledger, ledger.people, since or {"files": {}})
+
+
+def remade(raw: Raw, people: People) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All records that the kept events make, by kind."""
+    portions = sum(1 for _ in raw()) // _PORTION + 1
+    for portion in range(portions):
+        told: dict[Address, list[Event]] = {}
+        for _, _, said in raw():
+            try:
+                event = event_of(said, people)
+            except Refusal:
+                # Once read, no longer understood: what it said is no record any more.
+                continue
+            if zlib.crc32(repr(event.address).encode()) % portions == portion and event.address.record:
+                told.setdefault(event.address, []).append(event)
+        for thing, events in told.items():
+            yield from ((thing.record, fields) for fields in records_of(thing, events))
+
+
+def _pages(fresh: Events, refused: list[tuple[str, Problem]], ledger: Ledger, people: People, cursor: dict[str, Any]) -> Iterator[Page]:
+    before = _before(ledger, fresh, people)
+    things = list(fresh)
+    for first in range(0, len(things), _PAGE):
+        yield _page(things[first : first + _PAGE], fresh, before, people, cursor)
+    # What comes next looks at what is kept, so this has to be.
+    yield Page({}, [], cursor, what="event", refused=refused, closes=True)
 
 
 def _portions(files: list[str], people: People) -> Iterator[tuple[Events, list[tuple[str, Problem]]]]:
@@ -89,12 +126,8 @@ def _before(ledger: Ledger, fresh: Events, people: People) -> dict[Address, set[
     """The events that earlier files said of the same things, as they were kept."""
     ids = {thing.source_id for thing in fresh}
     found: dict[Address, set[str]] = {}
-    for items in ledger.raw():
-        lines = gzip.decompress(items)
-        # Other sources keep their raw beside ours.
-        if not lines.startswith(b'{"context"'):
-            continue
-        for line in lines.splitlines():
+    for _, _, items in ledger.raw("cdevents"):
+        for line in gzip.decompress(items).splitlines():
             said = json.loads(line)
             if ids.isdisjoint(_ids(said)):
                 continue

@@ -12,10 +12,11 @@ from typing import Any
 from ingest.gitlog import Clone, Commit
 from ingest.history import Progress, digest_of
 from ingest.manifests import Manifest, Reading, by_key, by_pattern, first_of
-from ingest.pages import Page
+from ingest.pages import Page, Raw
 from toolkit.errors import UsageError
+from toolkit.store.people import People
 
-__all__ = ["read", "to_deployment", "to_flag_change"]
+__all__ = ["read", "remade", "to_deployment", "to_flag_change"]
 
 # Where versions stand in Helm values, kustomizations, Flux HelmReleases and plain manifests. The first that finds something counts.
 USUAL = [
@@ -87,6 +88,13 @@ def read(
     if at_first and not found:
         raise UsageError(manifests.nothing_found(path, patterns))
     yield _page([], progress, progress.after([(tip, clone.time_of(tip))]))
+
+
+def remade(raw: Raw, _people: People) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The records that the kept items make, by kind. Authors are not among what is kept."""
+    for source, seen, item in raw():
+        record, fields = ("flag_change", to_flag_change(item)) if "switch" in item else ("deployment", to_deployment(item))
+        yield record, {"source": source, "revised_at": seen, **fields}
 
 
 def to_deployment(item: dict[str, Any]) -> dict[str, Any]:

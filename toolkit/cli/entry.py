@@ -10,7 +10,7 @@ from importlib.metadata import version as distribution_version
 
 from cyclopts import App, CycloptsError
 
-from toolkit.cli import intake, journaling, judging, numbers, recalibrating, reviewing, showing, standing
+from toolkit.cli import intake, journaling, judging, kept, numbers, recalibrating, reviewing, showing, standing
 from toolkit.cli.output import talk
 from toolkit.cli.reviews import reviews
 from toolkit.errors import DataError, KnowngoodError, UsageError
@@ -44,7 +44,8 @@ for command in (
     intake.publish,
     intake.quarantine,
     intake.coverage,
-    intake.events,
+    kept.events,
+    kept.remap,
     numbers.metrics,
     numbers.facts,
     numbers.explain,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ingest.engine import RunReport
     from toolkit.workspace import Workspace
 
-__all__ = ["coverage", "doctor", "events", "init", "load", "publish", "quarantine", "sync"]
+__all__ = ["coverage", "doctor", "init", "load", "publish", "quarantine", "sync"]
 
 FINDINGS = 1
 # What a source understands by itself, whole files of several records.
@@ -90,32 +90,6 @@ def load(
     when = moment(revised, UTC) if revised is not None else None
     report = engine.load(place, path, record, mapping, when, source=source)
     return _told(place, [report], publish=publish, as_json=as_json)
-
-
-def events(
-    *,
-    to: Annotated[Path, Parameter(name="--to", help="The file to write: one event a line.")],
-    workspace: Where = None,
-) -> int:
-    """Write all records as CDEvents v0.5.1, the interchange format for delivery events. `load FILE --as cdevents` reads them back."""
-    import json
-    import os
-
-    from ingest.cdevents.writing import events_of
-
-    place = opened(workspace)
-    draft = to.with_name(f"{to.name}.{os.getpid()}")
-    count = 0
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            for event in events_of(place.ledger.read):
-                file.write(json.dumps(event) + "\n")
-                count += 1
-        draft.replace(to)
-    finally:
-        draft.unlink(missing_ok=True)
-    talk(f"{count:,} events in {to}")
-    return 0
 
 
 def _told(place: Workspace, reports: list[RunReport], *, publish: bool, as_json: bool) -> int:

@@ -76,6 +76,8 @@ class Load:
     how: str = ""
     seen: tuple[Seen, ...] = ()
     items: bytes | None = None
+    # The kind of source whose raw `items` are: what can read them again.
+    kind: str = ""
     # Keep `items` even where no row changed: a later item may be understood only together with them.
     log: bool = False
     # Where a source goes on, for those that are no files.
@@ -98,7 +100,7 @@ def write_raw(con: duckdb.DuckDBPyConnection, load: Load, number: int, first: in
     """Where the rows of this flush came from: the file and its hash, or the pages themselves."""
     con.execute(
         "INSERT INTO ledger.raw VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [number, load.run, load.source, load.record, load.stamp, load.path, load.sha256, first + 1, last + 1, load.items],
+        [number, load.run, load.source, load.kind or load.record, load.stamp, load.path, load.sha256, first + 1, last + 1, load.items],
     )
 
 

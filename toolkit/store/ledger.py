@@ -35,6 +35,7 @@ from toolkit.store.lock import hold
 from toolkit.store.migrations import is_current, migrate
 from toolkit.store.people import People, key_at
 from toolkit.store.problems import Problem
+from toolkit.store.remake import Remade, write_remade
 from toolkit.store.staging import Staged
 
 __all__ = ["Ledger"]
@@ -165,12 +166,24 @@ class Ledger:
             found = con.execute("SELECT value FROM cursors WHERE source = ? AND stream = ?", [source, stream]).fetchall()
         return json.loads(found[0][0]) if found else None
 
-    def raw(self) -> Iterator[bytes]:
-        """What records of sources that come in pages were made from: compressed JSON lines, flush by flush, oldest first."""
+    def raw(self, kind: str) -> Iterator[tuple[str, datetime, bytes]]:
+        """What records were made from by sources of a kind that come in pages: source, when it was seen, compressed JSON lines; oldest
+        first. The ledger stays open for reading as long as somebody iterates.
+        """
         with self.opened() as con:
-            numbers = con.execute("SELECT id FROM raw WHERE items IS NOT NULL ORDER BY id").fetchall()
+            numbers = con.execute("SELECT id FROM raw WHERE items IS NOT NULL AND record = ? ORDER BY id", [kind]).fetchall()
             for (number,) in numbers:
-                yield con.execute("SELECT items FROM raw WHERE id = ?", [number]).fetchall()[0][0]
+                yield con.execute("SELECT source, seen_at, items FROM raw WHERE id = ?", [number]).fetchall()[0]
+
+    def kinds(self) -> list[str]:
+        """The kinds of sources of which there is raw."""
+        return self._frame("SELECT DISTINCT record FROM raw WHERE items IS NOT NULL ORDER BY record")["record"].to_list()
+
+    def made_of(self, kind: str) -> list[str]:
+        """The records of which there are current rows made of raw of this kind of source."""
+        with self.opened() as con:
+            some = "SELECT 1 FROM {} WHERE raw_ref IN (SELECT id FROM raw WHERE items IS NOT NULL AND record = ?) LIMIT 1"
+            return [name for name, record in RECORDS.items() if con.execute(some.format(quoted(record.table)), [kind]).fetchall()]
 
     # Writing
 
@@ -251,6 +264,11 @@ class Ledger:
                 write_cursor(con, load, total, done=last + 1, complete=final)
             add_to_run(con, load.run, total)
         return counts
+
+    def remake(self, staged: Staged, kind: str, *, apply: bool) -> Remade:
+        """Lay what is staged, made anew from all raw of a kind of source, over the current rows that came from that raw."""
+        with self.attached(staged.con):
+            return write_remade(staged.con, staged.record, kind, apply=apply)
 
     def end_run(self, run: int, *, status: str, error: str | None, now: datetime) -> None:
         """Note how a run ended."""
