@@ -177,6 +177,11 @@ class Workspace:
         return Journal(self.state / "journal.sqlite")
 
     @property
+    def published(self) -> bool:
+        """Whether anything has been published yet."""
+        return warehouse.current(self.state) is not None
+
+    @property
     def warehouse(self) -> Path:
         """The current warehouse. Raises DataError before the first publish."""
         path = warehouse.current(self.state)

@@ -10,7 +10,7 @@ from importlib.metadata import version as distribution_version
 
 from cyclopts import App, CycloptsError
 
-from toolkit.cli import intake, journaling, judging, kept, numbers, recalibrating, reviewing, showing, standing
+from toolkit.cli import gating, intake, journaling, judging, kept, numbers, recalibrating, reviewing, showing, standing
 from toolkit.cli.output import talk
 from toolkit.cli.reviews import reviews
 from toolkit.errors import DataError, KnowngoodError, UsageError
@@ -53,6 +53,7 @@ for command in (
     reviewing.review,
     judging.replay,
     recalibrating.recalibrate,
+    gating.gate,
     intake.doctor,
     journaling.backup,
     journaling.restore,
