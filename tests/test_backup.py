@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import stat
 import zipfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -110,7 +111,7 @@ def test_a_backup_of_today_over_the_journal_of_yesterday_adds_what_is_missing(pl
 def test_a_journal_that_is_ahead_is_not_replaced_unless_forced_and_then_it_is_kept(place: Workspace, tmp_path: Path) -> None:
     backup(place, tmp_path / "b.zip")
     say(place, "since then", author="Bob")
-    with pytest.raises(KnowngoodError, match=r"ahead of the backup: 1 of its 4 entries are not in it, the first by Bob .* keeps a copy"):
+    with pytest.raises(KnowngoodError, match=r"ahead of the backup: of its 4 entries 1 are not in it, the first by Bob .* keeps a copy"):
         restore(place.root, tmp_path / "b.zip")
     assert texts(place)[-1] == "since then"
     done = restore(place.root, tmp_path / "b.zip", force=True)
@@ -118,6 +119,19 @@ def test_a_journal_that_is_ahead_is_not_replaced_unless_forced_and_then_it_is_ke
     assert place.journal.verify() == []
     assert done.aside is not None
     assert [entry.author for entry in Journal(done.aside / "journal.sqlite").entries()][-1] == "Bob"
+
+
+def test_an_entry_that_was_edited_under_its_old_hash_is_kept_aside_as_well(place: Workspace, tmp_path: Path) -> None:
+    backup(place, tmp_path / "b.zip")
+    with closing(sqlite3.connect(place.journal.path, isolation_level=None)) as con:
+        con.execute("DROP TRIGGER entries_stay")
+        con.execute("UPDATE entries SET author = 'Eve' WHERE seq = 2")
+    with pytest.raises(KnowngoodError, match=r"of its 3 entries 1 are not in it, the first by Eve"):
+        restore(place.root, tmp_path / "b.zip")
+    done = restore(place.root, tmp_path / "b.zip", force=True)
+    assert place.journal.verify() == []
+    assert done.aside is not None
+    assert [problem.seq for problem in Journal(done.aside / "journal.sqlite").verify() if problem.seq] == [2]
 
 
 def test_nobody_loses_an_entry_while_a_backup_is_brought_back(place: Workspace, tmp_path: Path) -> None:
@@ -303,3 +317,7 @@ def test_a_decision_about_a_record_that_is_not_there_is_a_finding_of_doctor(caps
     (finding,) = [one for one in found["findings"] if one["what"] == "incident: override_of_nothing"]
     assert "there is no such incident" in finding["why"]
     assert "knowngood journal" in finding["next"]
+    with closing(sqlite3.connect(shop.journal.path, isolation_level=None)) as con:
+        con.execute("DROP TRIGGER entries_remain")
+    altered = [one for one in told(capsys, "doctor", place=shop)[1]["findings"] if one["what"] == "journal"]
+    assert [one["why"] for one in altered] == ["the guard entries_remain is gone: somebody could edit entries"]

@@ -61,6 +61,7 @@ staging.*
 warehouse-*
 CURRENT*
 people.key*
+before-restore-*
 *.lock
 *.log
 *.door

@@ -204,7 +204,7 @@ def doctor(*, as_json: Json = False, workspace: Where = None) -> int:
     """
     place = opened(workspace)
     swung = _swings(place)
-    findings = [*_findings(place), *criteria_findings(place), *_hanging(swung)]
+    findings = [*_altered(place), *_findings(place), *criteria_findings(place), *_hanging(swung)]
     if as_json:
         print_json({"workspace": place.root, "findings": findings, "edges": records(swung) if swung is not None else []})
         return FINDINGS if findings else 0
@@ -239,6 +239,12 @@ def _hanging(swung: pl.DataFrame | None) -> Iterable[dict[str, Any]]:
         now, least, most = (amount(row[name], row["unit"]) for name in ("value", "least", "most"))
         why = f"{now} now, {least} to {most} with the window a day longer, shorter or earlier: more than its interval allows for"
         yield {"what": f"window: {row['metric']}", "rows": 1, "why": why, "next": "say the window with the number, or take a longer one"}
+
+
+def _altered(place: Workspace) -> Iterable[dict[str, Any]]:
+    for problem in place.journal.verify():
+        where = "" if problem.seq is None else f"entry {problem.seq} "
+        yield {"what": "journal", "rows": 1, "why": where + problem.what, "next": "knowngood restore FILE brings a backup back"}
 
 
 def _findings(place: Workspace) -> Iterable[dict[str, Any]]:

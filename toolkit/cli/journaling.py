@@ -60,6 +60,10 @@ def listing(
     return 0
 
 
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number:,} entries"
+
+
 def _row(entry: Entry) -> list[Any]:
     who = entry.author if entry.verified else f"{entry.author} (unverified)"
     return [entry.seq, entry.id, entry.at, who, entry.kind, entry.about, _short(_what(entry)), _short(entry.why or "")]
@@ -96,7 +100,7 @@ def verify(
     for problem in problems:
         talk(f"entry {problem.seq}: {problem.what}" if problem.seq is not None else problem.what)
     if not problems:
-        talk(f"All {number:,} entries are as they were written. The last one's hash: {head}")
+        talk(f"As it was written: {_entries(number)}. The last one's hash: {head}")
     return FINDINGS if problems else 0
 
 
@@ -211,7 +215,7 @@ def backup(
     entries = write(opened(workspace), path)
     if as_json:
         print_json({"file": path, "entries": entries})
-    talk(f"{entries:,} entries, settings and policy are in {path}.")
+    talk(f"{_entries(entries)}, settings and policy are in {path}.")
     return 0
 
 
@@ -234,7 +238,7 @@ def restore(
     done = bring_back(root, file, force=force)
     if as_json:
         print_json(asdict(done))
-    talk(f"The journal in {root} holds {done.entries:,} entries. `knowngood publish` computes the facts with them.")
+    talk(f"The journal in {root} holds {_entries(done.entries)}. `knowngood publish` computes the facts with them.")
     if done.aside:
         talk(f"What was replaced lies in {done.aside}.")
     for name in done.kept:

@@ -336,13 +336,14 @@ def _lost(own: list[Entry] | None, theirs: list[Entry]) -> str | None:
     """What replacing the one by the other would lose, in words; None: nothing."""
     if own is None:
         return "This journal cannot be read, so nobody can tell what the backup lacks."
-    there = {entry.hash for entry in theirs}
-    lacking = [entry for entry in own if entry.hash not in there]
+    there = {entry.seq: entry for entry in theirs}
+    # By all they say: an entry that was edited under its old hash is another one.
+    lacking = [entry for entry in own if there.get(entry.seq) != entry]
     if not lacking:
         return None
     first = lacking[0]
     return (
-        f"This journal is ahead of the backup: {len(lacking)} of its {len(own)} entries are not in it, "
+        f"This journal is ahead of the backup: of its {len(own)} entries {len(lacking)} are not in it, "
         f"the first by {first.author} at {first.at:%Y-%m-%d %H:%M} UTC."
     )
 
