@@ -197,15 +197,27 @@ def _offered(site: Site, read: Any) -> dict[str, Any]:
     return {name: value for name, value in offers.items() if name in inspect.signature(read).parameters}
 
 
-def load_source(site: Site, path: Path | str, kind: str, *, source: str | None = None) -> list[RunReport]:
-    """Read files by a source that reads files of its own kind ("cdevents", …), whether they are known or not."""
+def load_source(
+    site: Site, path: Path | str, kind: str, *, source: str | None = None, options: dict[str, Any] | None = None
+) -> list[RunReport]:
+    """Read by a source that has a path of its own kind: files ("cdevents", …), whether they are known or not; of a clone ("git", …) what
+    is new. Raises UsageError where an option is none of the source's.
+    """
     module = source_named(kind)
     if "path" not in inspect.signature(module.read).parameters or kind == "files":
         there = [name for name in source_names() if "path" in inspect.signature(source_named(name).read).parameters and name != "files"]
         raise UsageError(f"{kind} is read by `knowngood sync`, not from a file. From files are read: {', '.join(there)}.")
-    options = {**_offered(site, module.read), "root": Path.cwd(), "path": str(path), "again": True}
+    takes = inspect.signature(module.read).parameters
+    given = {**_offered(site, module.read), "root": Path.cwd(), "path": str(path)} | ({"again": True} if "again" in takes else {})
+    own = [name for name in takes if name not in ("since", *given)]
+    for name in options or {}:
+        if name not in own:
+            raise UsageError(f"{kind} has no option {name!r}. There are: {', '.join(own) or 'none'}.")
+    lacking = [name for name in own if takes[name].default is inspect.Parameter.empty and name not in (options or {})]
+    if lacking:
+        raise UsageError(f"{kind} needs to know {', '.join(lacking)}: add --set {lacking[0]}=….")
     with hold(site.ledger.folder / "sync.lock"):
-        return sync_pages(site.ledger, source or kind, kind, module.read, options)
+        return sync_pages(site.ledger, source or kind, kind, module.read, {**given, **(options or {})})
 
 
 def _load(

@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 
 from toolkit.errors import DataError
 
-__all__ = ["Change", "Clone", "Commit"]
+__all__ = ["Change", "Clone", "Commit", "Tag"]
 
 # Only plumbing is called, which reads neither attributes nor drivers; all the same, what could start a program is named here.
 _OPTIONS = [
@@ -37,6 +37,8 @@ _ENVIRONMENT = {
     "GIT_ALLOW_PROTOCOL": "",
     "LC_ALL": "C",
 }
+# Of the commit behind an annotated tag; empty where it is something else.
+_TAGGED = ("if:equals=commit)%(*objecttype)%(then)%(*objectname)%(end", "taggerdate:unix", "*committerdate:unix")
 # Longer than any path or message of use. What follows is dropped: no single one fills the memory.
 _LONGEST = 1 << 16
 _BLOCK = 1 << 18
@@ -64,6 +66,16 @@ class Commit:
     at: datetime
     fields: tuple[str, ...]
     changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A name for a commit. `at`: when it was tagged; of one that is not annotated, when the commit came to be."""
+
+    name: str
+    commit: str
+    at: datetime
+    annotated: bool
 
 
 class Clone:
@@ -102,6 +114,19 @@ class Clone:
     def time_of(self, sha: str) -> datetime:
         """When the commit came to be."""
         return _moment((self.ask("rev-list", "--max-count=1", "--timestamp", sha) or "").split(" ")[0])
+
+    def tags(self) -> list[Tag]:
+        """The tags of commits, by name."""
+        form = "%00".join(f"%({one})" for one in ("refname:strip=2", "objecttype", "objectname", "committerdate:unix", *_TAGGED))
+        found = []
+        with self._running(["for-each-ref", f"--format={form}%00", "refs/tags"], stdout=tempfile.TemporaryFile()) as git:
+            pieces = map(_text, _pieces(git.finished()))
+            for name, kind, sha, at, *tagged in zip(*[pieces] * 7, strict=False):
+                if kind == "tag" and tagged[0]:
+                    found.append(Tag(name.removeprefix("\n"), tagged[0], _moment(tagged[1] or tagged[2]), annotated=True))
+                elif kind == "commit":
+                    found.append(Tag(name.removeprefix("\n"), sha, _moment(at), annotated=False))
+        return found
 
     def ask(self, *args: str) -> str | None:
         """What a command with a short answer says; None where it says no."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import jsonpath
 import yaml
 
 from toolkit.errors import UsageError
@@ -91,6 +90,8 @@ def first_of(paths: list[str]) -> Reading:
 
 
 def _by_jsonpath(path: str) -> Reading:
+    import jsonpath
+
     try:
         compiled = jsonpath.compile(path)
     except jsonpath.JSONPathError as error:

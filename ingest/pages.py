@@ -78,7 +78,8 @@ def sync_pages(ledger: Ledger, source: str, kind: str, read: Any, options: dict[
     reports = [RunReport(source, record, None, **asdict(counts), seconds=seconds) for record, counts in totals.items()]
     if failed:
         reports.append(RunReport(source, "", None, error=said, exit_code=failed.exit_code))
-    return reports
+    # Nothing came, and that is well: it is said, and not passed over in silence.
+    return reports or [RunReport(source, "", None, skipped=True, seconds=seconds)]
 
 
 def _batches(pages: Iterable[Page]) -> Iterator[list[Page]]:

@@ -285,7 +285,7 @@ def test_a_second_sync_brings_what_is_new_and_only_that(site: Site) -> None:
     site.repo.commit("01-05 11:00", {"apps/production/shop.yaml": tag("v2")})
     assert [(report.record, report.read, report.new) for report in site.synced()] == [("deployment", 1, 1)]
     before = site.workspace.ledger.digest()
-    assert site.synced() == []
+    assert [report.skipped for report in site.synced()] == [True]
     assert site.workspace.ledger.digest() == before
 
 
@@ -323,10 +323,8 @@ def test_history_that_was_pushed_over_is_read_again_and_leaves_a_gap(site: Site)
     assert site.coverage() == [
         ("deployments", at("01-05 10:00"), at("01-08 10:00"), False),
         ("deployments", at("01-06 10:00"), at("01-07 10:00"), True),
-        ("flag_changes", at("01-05 10:00"), at("01-08 10:00"), False),
-        ("flag_changes", at("01-06 10:00"), at("01-07 10:00"), True),
     ]
-    assert site.synced() == []
+    assert [report.skipped for report in site.synced()] == [True]
 
 
 def test_a_branch_that_was_set_back_leaves_a_gap_though_nothing_is_new(site: Site) -> None:
@@ -334,7 +332,7 @@ def test_a_branch_that_was_set_back_leaves_a_gap_though_nothing_is_new(site: Sit
     site.repo.commit("01-06 10:00", {"apps/production/shop.yaml": tag("v2")})
     site.synced()
     site.repo.git("reset", "--quiet", "--hard", kept)
-    assert site.synced() == []
+    assert [report.skipped for report in site.synced()] == [True]
     assert [row for row in site.coverage() if row[3] and row[0] == "deployments"] == [
         ("deployments", at("01-05 10:00"), at("01-06 10:00"), True)
     ]
@@ -361,10 +359,13 @@ def test_covered_is_from_the_first_version_to_the_last_commit_of_any_kind(site: 
     site.repo.commit("01-05 10:00", {"apps/production/shop.yaml": tag("v1")})
     site.repo.commit("01-09 10:00", {"README": "other words"})
     site.synced()
-    assert site.coverage() == [
-        ("deployments", at("01-05 10:00"), at("01-09 10:00"), False),
-        ("flag_changes", at("01-05 10:00"), at("01-09 10:00"), False),
-    ]
+    assert site.coverage() == [("deployments", at("01-05 10:00"), at("01-09 10:00"), False)]
+
+
+def test_a_kind_of_which_nothing_came_is_covered_all_the_same_where_it_was_looked_for(site: Site) -> None:
+    site.reads(files='"apps/{environment}/{service}.yaml"', switch='"automatic"')
+    site.repo.commit("01-05 10:00", {"apps/production/shop.yaml": tag("v1")})
+    site.synced()
     # Later syncs that bring one kind only move both: the horizon is where the last stream ends.
     site.repo.commit("01-10 10:00", {"apps/production/shop.yaml": tag("v2")})
     site.synced()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ingest.gitlog import Clone, Commit
+from ingest.globs import compiled, folder_of
 from ingest.history import Progress, digest_of
 from ingest.manifests import Manifest, Reading, by_key, by_pattern, first_of
 from ingest.pages import Page, Raw
@@ -32,7 +33,6 @@ REMEMBERED = 100_000
 OFF = ("false", "no", "off", "0", "disabled")
 _DIGEST = re.compile(r"@?(sha256:[0-9a-f]{64})$")
 _REVISION = re.compile(r"[0-9a-f]{40}")
-_SIGN = re.compile(r"\{(\w+)\}|\*\*/|\*\*|\*|\?")
 
 Values = dict[str | None, str]
 
@@ -63,7 +63,7 @@ def read(
     clone = Clone(root / path)
     manifests = _Manifests(
         clone,
-        [_compiled(one) for one in patterns],
+        [compiled(one, "files") for one in patterns],
         _reading(version, pattern),
         by_key(switch) if switch else lambda _: [],
         service or clone.name,
@@ -75,7 +75,7 @@ def read(
     if progress.since == tip and progress.gap is None:
         return
     at_first, found = progress.since is None, 0
-    commits = clone.walk([tip], since=progress.since, fields=["%an <%ae>"], under=[_prefix(one) for one in patterns])
+    commits = clone.walk([tip], since=progress.since, fields=["%an <%ae>"], under=[folder_of(one) for one in patterns])
     while some := list(islice(commits, COMMITS_A_PAGE)):
         manifests.learn(some)
         items = [item for commit in some for item in _items(commit, manifests, bots, switch)]
@@ -84,10 +84,10 @@ def read(
             # What is covered begins with the first version, not with the repository.
             some = some[[commit.sha for commit in some].index(items[0]["commit"]) :] if items else []
         before, progress = progress, progress.after((commit.sha, commit.at) for commit in some)
-        yield _page(items, before, progress)
+        yield _page(items, before, progress, switch)
     if at_first and not found:
         raise UsageError(manifests.nothing_found(path, patterns))
-    yield _page([], progress, progress.after([(tip, clone.time_of(tip))]))
+    yield _page([], progress, progress.after([(tip, clone.time_of(tip))]), switch)
 
 
 def remade(raw: Raw, _people: People) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -226,11 +226,11 @@ def _items(commit: Commit, manifests: _Manifests, bots: list[str] | None, switch
             }
 
 
-def _page(items: list[dict[str, Any]], before: Progress, after: Progress) -> Page:
-    records: dict[str, list[dict[str, Any]]] = {
-        "deployment": [to_deployment(item) for item in items if "switch" not in item],
-        "flag_change": [to_flag_change(item) for item in items if "switch" in item],
-    }
+def _page(items: list[dict[str, Any]], before: Progress, after: Progress, switch: str | None) -> Page:
+    records = {"deployment": [to_deployment(item) for item in items if "switch" not in item]}
+    if switch:
+        # Only what was looked for was covered.
+        records["flag_change"] = [to_flag_change(item) for item in items if "switch" in item]
     first, last = before.until or after.start, after.until
     return Page(
         records,
@@ -258,32 +258,3 @@ def _reading(version: str | list[str] | None, pattern: str | None) -> Reading:
             raise UsageError("gitops: version and pattern are two ways to find the version. Keep one.")
         return by_pattern(pattern)
     return first_of([version] if isinstance(version, str) else version or USUAL)
-
-
-def _compiled(files: str) -> re.Pattern[str]:
-    """A glob with captures, or a regular expression that begins with ^."""
-    if files.startswith("^"):
-        try:
-            return re.compile(files, re.DOTALL)
-        except re.error as error:
-            raise UsageError(f"files: {files!r} is no regular expression: {error}") from error
-    text, last, seen = "", 0, set[str]()
-    for sign in _SIGN.finditer(files):
-        text += re.escape(files[last : sign.start()])
-        last, name = sign.end(), sign[1]
-        if name is None:
-            text += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}[sign[0]]
-        elif name in ("service", "environment"):
-            text += f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)"
-            seen.add(name)
-        else:
-            raise UsageError(f"files: {sign[0]} in {files!r} stands for nothing. There are {{service}} and {{environment}}, *, ** and ?.")
-    return re.compile(rf"\A{text}{re.escape(files[last:])}\Z", re.DOTALL)
-
-
-def _prefix(files: str) -> str:
-    """The folder, or the file, that holds all that the pattern can match."""
-    if files.startswith("^"):
-        plain = re.match(r"\^((?:[\w -]+/(?![?*{]))*)", files)
-        return plain[1].rstrip("/") or "." if plain and "|" not in files else "."
-    return "/".join(takewhile(lambda part: not re.search(r"[*?{]", part), files.split("/"))) or "."

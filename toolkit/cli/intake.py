@@ -26,6 +26,8 @@ __all__ = ["coverage", "doctor", "init", "load", "publish", "quarantine", "sync"
 FINDINGS = 1
 # What a source understands by itself, whole files of several records.
 FROM_FILES = ("cdevents", "reviews")
+# Folders with a history, of which a later load brings what is new.
+FROM_CLONES = ("git", "gitops")
 _MEND = {"override_of_nothing": "knowngood journal list; withdraw it, or load what it is about"}
 LISTED = 50
 
@@ -61,17 +63,19 @@ def sync(
 
 
 def load(
-    path: Annotated[Path, Parameter(help="CSV, Parquet or JSONL.")],
+    path: Annotated[Path, Parameter(help="CSV, Parquet or JSONL; a folder of reviews; a clone.")],
     *,
     record: Annotated[
         str,
         Parameter(
-            name="--as", help="What its rows are: deployment, rollback, incident, …; data/README.md lists them. Or cdevents, reviews."
+            name="--as",
+            help="What its rows are: deployment, rollback, incident, …; data/README.md lists them. Or cdevents, reviews; git, gitops.",
         ),
     ],
     mapping: Annotated[Path | None, Parameter(name="--map", help="TOML: which column is which field.")] = None,
     revised: Annotated[str | None, Parameter(help="When the source last changed these rows, where they do not say.")] = None,
     source: Annotated[str | None, Parameter(help="Name of the source.")] = None,
+    options: Annotated[list[str] | None, Parameter(name="--set", negative="", help="NAME=VALUE, an option of git or gitops.")] = None,
     publish: Publish = True,
     as_json: Json = False,
     workspace: Where = None,
@@ -83,10 +87,18 @@ def load(
     from toolkit.metrics.scope import moment
 
     place = opened(workspace)
-    if record in FROM_FILES:
+    given = _options(options or [])
+    if record in (*FROM_FILES, *FROM_CLONES):
         if mapping is not None or revised is not None:
             raise UsageError(f"{record} say themselves what is what and when: leave --map and --revised out.")
-        return _told(place, engine.load_source(place, path, record, source=source), publish=publish, as_json=as_json)
+        # Each clone is a source of its own: two of them may have the same tags.
+        name = source or (f"{record}-{path.resolve().name.removesuffix('.git')}" if record in FROM_CLONES else record)
+        code = _told(place, engine.load_source(place, path, record, source=name, options=given), publish=publish, as_json=as_json)
+        if record in FROM_CLONES and name not in place.settings.sources:
+            talk(_as_settings(name, record, path, given))
+        return code
+    if given:
+        raise UsageError(f"--set is for {' and '.join(FROM_CLONES)}; what a file's columns are is said by --map.")
     when = moment(revised, UTC) if revised is not None else None
     report = engine.load(place, path, record, mapping, when, source=source)
     return _told(place, [report], publish=publish, as_json=as_json)
@@ -104,8 +116,27 @@ def _told(place: Workspace, reports: list[RunReport], *, publish: bool, as_json:
     return _exit_code(reports)
 
 
+def _options(given: list[str]) -> dict[str, Any]:
+    """NAME=VALUE as options; a name that comes again gathers a list."""
+    options: dict[str, Any] = {}
+    for one in given:
+        name, sign, value = one.partition("=")
+        if not sign:
+            raise UsageError(f"--set {one}: write NAME=VALUE.")
+        before = options.get(name)
+        options[name] = value if before is None else [*(before if isinstance(before, list) else [before]), value]
+    return options
+
+
+def _as_settings(name: str, kind: str, path: Path, options: dict[str, Any]) -> str:
+    import tomlkit
+
+    table = tomlkit.dumps({"sources": {name: {"kind": kind, "path": str(path.resolve()), **options}}}).strip()
+    return f"For `knowngood sync` to go on with it, add to knowngood.toml:\n\n{table}\n"
+
+
 def _sentence(report: RunReport) -> str:
-    what = f"{report.source}: {report.path or report.record}"
+    what = ": ".join(part for part in (report.source, report.path or report.record) if part)
     if report.error is not None:
         return f"{what}: {report.error}"
     if report.skipped:

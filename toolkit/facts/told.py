@@ -50,7 +50,7 @@ def named_incident(refs: pl.DataFrame, incidents: pl.DataFrame, records: Mapping
     Of an incident that came back as a new one: the last that had begun by the moment, else the first.
     """
     record = records.get("incident")
-    known = pl.DataFrame(schema={"source": pl.String, "source_id": pl.String}) if record is None else record
+    known = pl.DataFrame(schema={"source": pl.String, "source_id": pl.String}) if record is None or record.is_empty() else record
     known = fact_ids(known.select(pl.col("source", "source_id").cast(pl.String)))
     folded = incidents.select("id", record="duplicates").explode("record").drop_nulls("record")
     own = incidents.select("id", record=pl.col("id").str.replace(r"#\d+$", ""))
