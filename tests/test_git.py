@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ingest import engine
+from ingest.remap import remap
 from ingest.reverts import Message, reverts
 from ingest.sources import git
 from tests.repositories import Repository, at
@@ -249,3 +250,18 @@ def test_a_moved_tag_and_a_new_commit_are_noticed_and_nothing_else(repo: Reposit
     repo.git("reset", "--quiet", "--hard", "HEAD~1")
     (third,) = git.read(second.cursor, path=str(repo.path))
     assert third.gap == (at("01-01 10:00"), at("01-02 10:00"))
+
+
+def test_records_are_made_anew_from_the_kept_lines_alone(repo: Repository, tmp_path: Path) -> None:
+    Workspace.init(tmp_path, published_key=True)
+    (tmp_path / "knowngood.toml").write_text('[sources.git]\npath = "shop"\n')
+    repo.commit("01-02 10:00", {"a": "2"}, "The thing (#2)")
+    repo.git("tag", "v1.0.0")
+    repo.commit("01-02 12:00", {"a": "1"}, 'Revert "The thing (#2)" (#3)')
+    workspace = Workspace(tmp_path)
+    engine.sync(workspace)
+    found = remap(workspace)
+    assert {record: (made.unchanged, made.changed, made.new, made.gone) for (_, record), made in found.items()} == {
+        "deployment": (1, 0, 0, 0),
+        "rollback": (1, 0, 0, 0),
+    }

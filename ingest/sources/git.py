@@ -11,10 +11,11 @@ from typing import Any
 from ingest.gitlog import Clone, Tag
 from ingest.globs import compiled
 from ingest.history import Progress, digest_of
-from ingest.pages import Page
+from ingest.pages import Page, Raw
 from ingest.reverts import Message, Revert, number_of, plain, reverts
+from toolkit.store.people import People
 
-__all__ = ["read", "to_hotfix", "to_release", "to_revert"]
+__all__ = ["read", "remade", "to_hotfix", "to_release", "to_revert"]
 
 # No environments of production: a tag is not yet deployed, and a reverted commit is not yet rolled back.
 TAGS, CODE = "tags", "code"
@@ -71,6 +72,13 @@ def read(
         # What is covered is not said: the end of a project's history is no moment up to which anything is known of production.
         gap=progress.gap,
     )
+
+
+def remade(raw: Raw, _people: People) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The records that the kept items make, by kind."""
+    for source, seen, item in raw():
+        record, make = ("rollback", to_revert) if "how" in item else ("deployment", to_release if "tag" in item else to_hotfix)
+        yield record, {"source": source, "revised_at": seen, **make(item)}
 
 
 def to_release(item: dict[str, Any]) -> dict[str, Any]:
