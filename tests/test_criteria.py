@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from tests.panels import START, arm, deployments, fired, panel, samples
 from toolkit.criteria import Criterion, criterion_of
 from toolkit.criteria.judge import Judged, judge, label, shift
-from toolkit.criteria.panel import Panel, quotient
+from toolkit.criteria.panel import Panel, gap, quotient, ratio
 from toolkit.criteria.running import kth_largest, rolling_minima
 from toolkit.criteria.spans import span, written
 from toolkit.passage import detections, passages, peaks
@@ -124,6 +124,15 @@ def test_a_canary_is_held_against_its_baseline_exactly() -> None:
     over = beside(arm(bad=column(4), total=column(10)), arm(bad=column(3), total=column(10)))
     assert at(watching("canary"), over) is None
     assert at(watching("canary", limit=0.0999), over) == 0
+
+
+@given(st.lists(st.integers(1, 2**50), min_size=4, max_size=4))
+def test_shares_are_compared_exactly_however_many_events_there_are(events: list[int]) -> None:
+    n, m = max(events[:2]), max(events[2:])
+    b, c = min(events[:2]), min(events[2:])
+    new, old = (arm(bad=column(float(bad)), total=column(float(total))) for bad, total in ((b, n), (c, m)))
+    assert gap(new, old)[0, 0] == float(Fraction(b, n) - Fraction(c, m))
+    assert ratio(new, old)[0, 0] == float(Fraction(b, n) / Fraction(c, m))
 
 
 def test_a_ratio_over_nothing_is_over_every_limit_unless_it_is_under_the_floor() -> None:

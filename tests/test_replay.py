@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -167,22 +168,19 @@ def test_a_workspace_without_criteria_says_how_to_begin(tmp_path: Path, capsys: 
 
 
 def test_the_doctor_reads_the_policy_and_the_telemetry(told: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = told.root / "policy" / "criteria.toml"
+    where = shutil.copytree(told.root, tmp_path / "mine")
+    file = where / "policy" / "criteria.toml"
+
+    def findings() -> dict[str, str]:
+        assert run(["doctor", "--json", "--workspace", str(where)]) == 1
+        return {row["what"]: row["why"] for row in json.loads(capsys.readouterr().out)["findings"]}
+
     agreed = file.read_text()
-    whats = lambda: {row["what"]: row["why"] for row in json.loads(capsys.readouterr().out)["findings"]}  # noqa: E731
-    try:
-        file.write_text(
-            agreed.replace('kind = "canary"', 'kind = "failed_checks"\ncontroller = "argo_rollouts"')
-            .replace('for = "2m"', "")
-            .replace('mode = "difference"', "")
-        )
-        assert run(["doctor", "--json", "--workspace", str(told.root)]) == 1
-        assert whats()["criterion: canary errors"].startswith("nan_passes: failureCondition alone lets NaN pass")
-        file.write_text(agreed.replace("limit = 0.05", 'limit = "a lot"'))
-        assert run(["doctor", "--json", "--workspace", str(told.root)]) == 1
-        assert "line 9: limit: Input should be a valid number" in whats()["policy"]
-        # What was published stays readable, and the reader is told.
-        assert run(["metrics", "change_failure_rate", "--json", "--workspace", str(told.root)]) == 0
-        assert "line 9" in capsys.readouterr().err
-    finally:
-        file.write_text(agreed)
+    papers = 'since = 2026-01-01\nadopted_by = "ana"\n'
+    file.write_text(f'[[criterion]]\nname = "checks"\nkind = "failed_checks"\nlimit = 0.1\ncontroller = "argo_rollouts"\n{papers}')
+    assert findings()["criterion: checks"].startswith("nan_passes: failureCondition alone lets NaN pass")
+    file.write_text(agreed.replace("limit = 0.05", 'limit = "a lot"'))
+    assert "line 9: limit: Input should be a valid number" in findings()["policy"]
+    # What was published stays readable, and the reader is told.
+    assert run(["metrics", "change_failure_rate", "--json", "--workspace", str(where)]) == 0
+    assert "line 9" in capsys.readouterr().err

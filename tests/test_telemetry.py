@@ -144,6 +144,12 @@ def test_one_sample_without_a_step_has_no_time_of_its_own() -> None:
     assert told(walk(samples(bad=[1.0], total=[9.0], declared=None))) == [("no_step", 1, False)]
 
 
+def test_samples_of_a_deployment_that_nobody_told_of_are_named() -> None:
+    seen = walk(counts(), counts(deployment="ghost"))
+    assert seen.problems.select("service", "deployment", "rule", "n", "used").rows() == [("shop", "ghost", "unknown_deployment", N, False)]
+    assert seen.watched["deployment"].to_list() == ["d1"]
+
+
 def test_every_problem_says_what_it_means() -> None:
     seen = walk(counts(step=30), counts(deployment="d2", bad=[-1.0] * N))
     assert seen.problems["service"].to_list() == ["shop", "shop"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -10,92 +11,107 @@ import pytest
 
 from toolkit.criteria.policy import EXAMPLE, FILE, Policy
 from toolkit.publish import publish
+from toolkit.watch import with_criterion_met
 from toolkit.workspace import Workspace
 
-ROOT = Path(__file__).resolve().parent.parent
 
-
-@pytest.fixture(scope="module")
-def agreed(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The sample with its telemetry and the criterion that its team goes by."""
-    from ingest.engine import load
-    from toolkit.synthetic import file_name
-
-    workspace = Workspace.init(tmp_path_factory.mktemp("agreed"), published_key=True)
-    for record in ("deployment", "rollback", "incident", "owner", "sample"):
-        load(workspace, ROOT / "data" / "sample" / file_name(record), record, source="sample")
-    write(workspace, EXAMPLE)
-    publish(workspace)
-    return workspace
+@pytest.fixture
+def mine(told: Workspace, tmp_path: Path) -> Workspace:
+    """A copy to change the policy of."""
+    return Workspace(shutil.copytree(told.root, tmp_path / "mine"))
 
 
 def write(workspace: Workspace, text: str) -> Workspace:
-    path = workspace.root / FILE
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
+    (workspace.root / FILE).write_text(text)
     return Workspace(workspace.root)
 
 
-def test_the_profiles_of_criteria_in_force_are_published_as_records(agreed: Workspace) -> None:
-    profiles, watched = agreed.facts.profiles.collect(), agreed.facts.watched.collect()
+def test_the_profiles_of_criteria_in_force_are_published_as_records(told: Workspace) -> None:
+    profiles, watched = told.facts.profiles.collect(), told.facts.watched.collect()
     assert profiles.columns == ["deployment", "criterion", "n", "t", "value"]
     assert set(profiles["n"]) == {1, 2, 3, 5, 10}
     # Records only: every row is higher than the one before.
     rising = profiles.sort("deployment", "n", "t").with_columns(rise=pl.col("value").diff().over("deployment", "n")).drop_nulls("rise")
     assert (rising["rise"] > 0).all()
-    assert len(watched) > 600
+    assert len(watched) > 100
     assert len(profiles.filter(pl.col("n") == 3)) < 6 * len(watched)
 
 
-def test_the_time_derived_for_an_incident_is_the_one_that_its_team_recorded(agreed: Workspace) -> None:
-    declared = agreed.facts.incidents.filter(pl.col("criterion_met_at_source") == "declared").collect()
-    met = agreed.facts.criteria_met.collect().select(cause_deployment="deployment", met_at="met_at")
+def test_the_time_derived_for_an_incident_is_the_one_that_its_team_recorded(told: Workspace) -> None:
+    declared = told.facts.incidents.filter(pl.col("criterion_met_at_source") == "declared").collect()
+    met = told.facts.criteria_met.collect().select(cause_deployment="deployment", met_at="met_at")
     both = declared.join(met, on="cause_deployment")
-    assert len(both) >= 10
+    assert len(both) >= 5
     # The team's pipeline and this walk read the same samples.
     assert (both["criterion_met_at"] == both["met_at"]).mean() > 0.9
 
 
-def test_an_incident_without_a_recorded_time_takes_it_from_the_criterion(agreed: Workspace, tmp_path: Path) -> None:
-    incidents = agreed.facts.incidents.collect()
-    met = agreed.facts.criteria_met.collect().select(cause_deployment="deployment", met_at="met_at")
-    rows = incidents.filter(pl.col("criterion_met_at_source") == "derived:criterion").join(met, on="cause_deployment")
-    assert len(rows) >= 1
-    assert (rows["criterion_met_at"] == rows["met_at"]).all()
-    decided = rows.drop_nulls("decided_at")
-    assert (decided["silent_minutes"] == decided["decided_at"] - decided["met_at"]).all()
-    over = rows.drop_nulls("recovered_at")
-    assert (over["criterion_met_at"] <= over["recovered_at"]).all()
+def test_an_incident_without_a_recorded_time_takes_it_from_the_criterion() -> None:
+    noon, minutes = datetime(2026, 3, 2, 12, tzinfo=UTC), lambda m: timedelta(minutes=m)
+    #             cause, recorded, decided, recovered; the criterion held on d1 at 12:10.
+    rows = [
+        ("d1", None, noon + minutes(25), noon + minutes(40)),
+        ("d1", noon, noon + minutes(25), noon + minutes(40)),
+        ("d1", None, noon + minutes(5), noon + minutes(9)),
+        ("d1", None, None, None),
+        ("d2", None, noon, None),
+    ]
+    times = dict.fromkeys(("criterion_met_at", "decided_at", "recovered_at"), pl.Datetime("us", "UTC"))
+    incidents = pl.DataFrame(rows, schema={"cause_deployment": pl.String} | times, orient="row")
+    met = pl.DataFrame(
+        [("d1", noon + minutes(m)) for m in (30, 10)], schema={"deployment": pl.String, "met_at": times["decided_at"]}, orient="row"
+    )
+    found = with_criterion_met(incidents, met)
+    assert found.select("criterion_met_at", "criterion_met_at_source", "silent_minutes").rows() == [
+        (noon + minutes(10), "derived:criterion", minutes(15)),
+        (noon, "declared", minutes(25)),
+        # It held when all was over.
+        (None, None, None),
+        (noon + minutes(10), "derived:criterion", None),
+        (None, None, None),
+    ]
 
 
-def test_the_policy_is_in_the_version_and_its_comments_are_not(agreed: Workspace) -> None:
-    before = agreed.meta["version"]
-    assert publish(write(agreed, EXAMPLE + "\n# a remark\n")) == before
-    stricter = publish(write(agreed, EXAMPLE.replace("limit = 0.05", "limit = 0.01")))
-    assert stricter != before
-    assert publish(write(agreed, EXAMPLE)) == before
+def test_the_policy_is_in_the_version_and_its_comments_are_not(mine: Workspace) -> None:
+    before = mine.meta["version"]
+    assert publish(write(mine, EXAMPLE + "\n# a remark\n")) == before
+    assert publish(write(mine, EXAMPLE.replace("limit = 0.05", "limit = 0.01"))) != before
+    assert publish(write(mine, EXAMPLE)) == before
 
 
-def test_a_deployment_is_judged_by_the_criterion_of_its_day(agreed: Workspace) -> None:
-    change = date(2026, 1, 1)
+def test_a_deployment_is_judged_by_the_criterion_of_its_day(mine: Workspace) -> None:
+    change = datetime(2026, 5, 1, tzinfo=UTC)
     policy = Policy(EXAMPLE)
     stricter = policy.named("canary errors").at(limit=0.01, n=1, step=60)
-    workspace = write(agreed, policy.adopted(stricter, since=change, by="ana", why="too late").text)
+    workspace = write(mine, policy.adopted(stricter, since=change.date(), by="ana", why="too late").text)
     publish(workspace)
-    met = workspace.facts.criteria_met.collect().join(
-        workspace.facts.deployments.select(deployment="id", deployed_at="deployed_at").collect(), on="deployment"
-    )
-    assert set(met.filter(pl.col("deployed_at") < datetime(2026, 1, 1, tzinfo=UTC)).select("limit", "n").unique().rows()) == {(0.05, 3)}
-    assert set(met.filter(pl.col("deployed_at") >= datetime(2026, 1, 1, tzinfo=UTC)).select("limit", "n").unique().rows()) == {(0.01, 1)}
-    publish(write(agreed, EXAMPLE))
+    deployments = workspace.facts.deployments.select(deployment="id", deployed_at="deployed_at").collect()
+    met = workspace.facts.criteria_met.collect().join(deployments, on="deployment")
+    before = pl.col("deployed_at") < change
+    assert set(met.filter(before).select("limit", "n").rows()) == {(0.05, 3)}
+    assert set(met.filter(~before).select("limit", "n").rows()) == {(0.01, 1)}
 
 
-def test_a_watch_ends_when_the_deployment_was_undone(agreed: Workspace) -> None:
-    undone = agreed.facts.deployments.filter(pl.col("undone_at") < pl.col("deployed_at") + timedelta(minutes=100)).collect()
-    rows = agreed.facts.watched.collect().join(
+def test_where_a_narrower_criterion_stands_in_the_wider_one_is_not_asked(mine: Workspace) -> None:
+    served = mine.facts.deployments.select(deployment="id", service="service").collect()
+    service = mine.facts.watched.collect().join(served, on="deployment")["service"][0]
+    own = f'[[criterion]]\nname = "canary errors"\nkind = "canary"\nlimit = 0.001\nmin_events = 1\nservice = "{service}"\n'
+    workspace = write(mine, EXAMPLE.replace("[recalibration]", own + "[recalibration]"))
+    publish(workspace)
+    deployments = workspace.facts.deployments.select(deployment="id", service="service").collect()
+    met = workspace.facts.criteria_met.collect().join(deployments, on="deployment")
+    assert set(met.filter(pl.col("service") == service)["limit"]) == {0.001}
+    assert set(met.filter(pl.col("service") != service)["limit"]) == {0.05}
+    profiles = workspace.facts.profiles.collect()
+    assert not profiles.select("deployment", "n", "t").is_duplicated().any()
+
+
+def test_a_watch_ends_when_the_deployment_was_undone(told: Workspace) -> None:
+    undone = told.facts.deployments.filter(pl.col("undone_at") < pl.col("deployed_at") + timedelta(minutes=100)).collect()
+    rows = told.facts.watched.collect().join(
         undone.select(deployment="id", left=pl.col("undone_at") - pl.col("deployed_at")), on="deployment"
     )
-    assert len(rows) > 10
+    assert len(rows) > 5
     assert not rows["complete"].any()
     assert (rows["evaluations"] <= rows["left"].dt.total_minutes() + 1).all()
 

@@ -18,7 +18,7 @@ from toolkit.errors import DataError, UsageError
 from toolkit.labels import LABELS, labels_of
 from toolkit.passage import CANDIDATES, Passages, detections, passages
 from toolkit.stats.proportions import clopper_pearson
-from toolkit.watch import classes_of, looks_alike, of_facts, walked, watches
+from toolkit.watch import classes_of, looks_alike, of_facts, unwatched, walked, watches
 
 if TYPE_CHECKING:
     from toolkit.workspace import Workspace
@@ -203,11 +203,14 @@ def passages_of(
     watch = (policy.terms if policy is not None else Terms()).horizon
     if samples is None and (known := _published(workspace, criterion, numbers)) is not None:
         return known
-    deployments = watches(workspace.facts.deployments.collect(), horizon=at, watch=watch)
+    facts = workspace.facts.deployments.collect()
+    deployments = watches(facts, horizon=at, watch=watch)
+    elsewhere = unwatched(facts, deployments)
     if samples is not None:
-        return passages(of_facts(samples, deployments), deployments, criterion, numbers=numbers, horizon=watch)
+        rows = of_facts(samples, deployments, unwatched=elsewhere)
+        return passages(rows, deployments, criterion, numbers=numbers, horizon=watch)
     classes = classes_of(workspace.facts.owners.collect(), at)
-    return walked(workspace.ledger, criterion, deployments, classes, numbers=numbers, horizon=watch)
+    return walked(workspace.ledger, criterion, deployments, classes, numbers=numbers, horizon=watch, elsewhere=elsewhere)
 
 
 def _published(workspace: Workspace, criterion: Criterion, numbers: tuple[int, ...]) -> Passages | None:

@@ -15,7 +15,7 @@ from toolkit.criteria.telemetry import PROBLEMS
 from toolkit.passage import CANDIDATES, HORIZON, PROFILE, WATCHED, Passages, detections, passages
 from toolkit.store.ledger import Ledger
 
-__all__ = ["MET", "classes_of", "looks_alike", "of_facts", "walked", "watched", "watches", "with_criterion_met"]
+__all__ = ["MET", "classes_of", "looks_alike", "of_facts", "unwatched", "walked", "watched", "watches", "with_criterion_met"]
 
 TIME = pl.Datetime("us", "UTC")
 MET = {"deployment": pl.String(), "criterion": pl.String(), "limit": pl.Float64(), "n": pl.Int32(), "t": pl.Duration("us"), "met_at": TIME}
@@ -36,12 +36,13 @@ def watched(
     found: list[_Service] = []
     if policy is not None and policy.criteria:
         rows = watches(deployments, horizon=horizon, watch=policy.terms.horizon)
-        classes = classes_of(owners, horizon)
+        classes, elsewhere = classes_of(owners, horizon), unwatched(deployments, rows)
         for service in ledger.sampled():
             mine = rows.filter(pl.col("service") == service)
             ours = [one for one in policy.criteria if one.concerns(service=service, service_class=classes.get(service))]
             if ours and len(mine):
-                samples = of_facts(ledger.samples(service, sorted({series for one in ours for series, _ in one.arms()})), mine)
+                series = sorted({series for one in ours for series, _ in one.arms()})
+                samples = of_facts(ledger.samples(service, series), mine, unwatched=elsewhere)
                 found += _of_service(samples, mine, ours, policy, horizon.date())
     return {
         "profiles": pl.concat([pl.DataFrame(schema=PROFILE), *(one.profiles for one in found)]).sort("deployment", "criterion", "n", "t"),
@@ -59,13 +60,16 @@ def walked(
     *,
     numbers: Sequence[int] = CANDIDATES,
     horizon: timedelta = HORIZON,
+    elsewhere: pl.Series | None = None,
 ) -> Passages:
-    """One criterion over the samples of a ledger, a service at a time. deployments: as `watches` gives them."""
+    """One criterion over the samples of a ledger, a service at a time. deployments: as `watches` gives them; elsewhere: as `unwatched`
+    gives them."""
     found = []
     for service in ledger.sampled():
         mine = deployments.filter(pl.col("service") == service)
         if len(mine) and criterion.concerns(service=service, service_class=classes.get(service)):
-            samples = of_facts(ledger.samples(service, sorted({series for series, _ in criterion.arms()})), mine)
+            samples = ledger.samples(service, sorted({series for series, _ in criterion.arms()}))
+            samples = of_facts(samples, mine, unwatched=elsewhere)
             found.append(passages(samples, mine, criterion, numbers=numbers, horizon=horizon))
     return Passages(
         pl.concat([pl.DataFrame(schema=PROFILE), *(one.profiles for one in found)]).sort("deployment", "n", "t"),
@@ -99,15 +103,25 @@ def classes_of(owners: pl.DataFrame, at: datetime) -> dict[str, str]:
     return dict(rows.select("service", "class").iter_rows())
 
 
-def of_facts(samples: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
-    """Samples with the fact's id instead of the source's: of their own source first, else of the first source that has it."""
+def unwatched(deployments: pl.DataFrame, rows: pl.DataFrame) -> pl.Series:
+    """Ids, as sources give them, of deployments that are known and not watched: of other environments, or without a time."""
+    return deployments.join(rows.select(id="deployment"), on="id", how="anti")["source_id"].unique()
+
+
+def of_facts(samples: pl.DataFrame, deployments: pl.DataFrame, *, unwatched: pl.Series | None = None) -> pl.DataFrame:
+    """Samples with the fact's id instead of the source's: of their own source first, else of the first source that has it. Those of
+    `unwatched` deployments are left out; an id that nobody knows stays as it is, to be named."""
     named = deployments.select("source", "source_id", "deployment").sort("source")
     own = named.rename({"deployment": "own"})
     first = named.unique("source_id", keep="first", maintain_order=True).select("source_id", other="deployment")
     rows = samples if "source" in samples.columns else samples.with_columns(source=pl.lit(None, pl.String))
     rows = rows.rename({"deployment": "source_id"}).join(own, on=["source", "source_id"], how="left", maintain_order="left")
     rows = rows.join(first, on="source_id", how="left", maintain_order="left")
-    return rows.with_columns(deployment=pl.coalesce("own", "other", "source_id")).drop("own", "other", "source_id", "source")
+    rows = rows.with_columns(deployment=pl.coalesce("own", "other", "source_id"))
+    if unwatched is not None:
+        known = pl.col("own").is_not_null() | pl.col("other").is_not_null() | pl.col("source_id").is_null()
+        rows = rows.filter(known | ~pl.col("source_id").is_in(unwatched.implode()))
+    return rows.drop("own", "other", "source_id", "source")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from toolkit.criteria.criterion import Clocked, Variant, Word, evaluations
 from toolkit.criteria.judge import Judged, judge
-from toolkit.criteria.panel import Arm, Panel, quotient, signal
+from toolkit.criteria.panel import Panel, gap, ratio, signal
 from toolkit.criteria.spans import Span
 
 __all__ = ["Canary"]
@@ -100,14 +100,15 @@ class Canary(Clocked):
         levels = [signal(arm, min_events=self.min_events) for arm in (new, old)]
         told = np.isfinite(levels[0]) & np.isfinite(levels[1])
         counted = told & ~np.isnan(new.bad) & ~np.isnan(old.bad)
-        gap = sign * np.where(counted, quotient(_cross(new, old), new.total * old.total), _minus(*levels))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            apart = sign * np.where(counted, gap(new, old), levels[0] - levels[1])
         if self.mode == "difference":
-            score = gap
+            score = apart
         else:
             with np.errstate(divide="ignore", invalid="ignore"):
-                score = sign * np.where(counted, quotient(new.bad * old.total, old.bad * new.total), levels[0] / levels[1])
+                score = sign * np.where(counted, ratio(new, old), levels[0] / levels[1])
             score = np.where((levels[1] == 0) & (sign > 0), np.inf, score)
-        return np.where(told & (gap > self.floor), score, -np.inf)
+        return np.where(told & (apart > self.floor), score, -np.inf)
 
     def _judged(self, panel: Panel) -> Floats:
         every = max(1, round(self.interval.total_seconds() / panel.step))
@@ -129,13 +130,3 @@ class Canary(Clocked):
                 )
                 found[row : row + every, place] = -verdict.score
         return found
-
-
-def _cross(new: Arm, old: Arm) -> Floats:
-    """bad × total − bad × total: the difference of two shares before it is divided."""
-    return new.bad * old.total - old.bad * new.total
-
-
-def _minus(new: Floats, old: Floats) -> Floats:
-    with np.errstate(invalid="ignore"):
-        return new - old

@@ -10,7 +10,7 @@ import polars as pl
 
 from toolkit.criteria.criterion import Criterion
 from toolkit.criteria.panel import Arm, Panel
-from toolkit.criteria.telemetry import checked
+from toolkit.criteria.telemetry import PROBLEMS, RULES, checked
 
 __all__ = ["HORIZON", "laid_out"]
 
@@ -36,10 +36,20 @@ def laid_out(
     starts = deployments.select("deployment", "service", pl.col("deployed_at").cast(TIME), ends.cast(TIME).alias("ends_at"))
     starts = starts.drop_nulls("deployed_at").unique("deployment", keep="first", maintain_order=True)
     rows, problems = checked(_assigned(ours, starts, criterion.lookback(), horizon), starts, criterion.arms())
+    problems = pl.concat([problems, _unknown(ours, starts)])
     rows = _evaluated(rows, criterion)
     if criterion.hears_silence:
         rows = pl.concat([rows, _silent(rows, starts, problems)], how="diagonal")
     return list(_panels(rows, starts, criterion, horizon)), problems
+
+
+def _unknown(samples: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
+    """Samples that name a deployment of which nothing is known."""
+    lost = samples.drop_nulls("deployment").join(starts, on="deployment", how="anti")
+    rows = lost.group_by("service", "deployment", "series", "variant").agg(n=pl.len().cast(pl.Int64), first_at=pl.col("at").min())
+    rule = "unknown_deployment"
+    rows = rows.with_columns(rule=pl.lit(rule), used=pl.lit(value=False), text=pl.lit(RULES[rule]))
+    return rows.select(pl.col(name).cast(kind) for name, kind in PROBLEMS.items()).sort("deployment", "series", "variant")
 
 
 def _assigned(samples: pl.DataFrame, starts: pl.DataFrame, lookback: timedelta, horizon: timedelta) -> pl.DataFrame:

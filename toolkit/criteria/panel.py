@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Arm", "Floats", "Ints", "Panel", "quotient", "signal"]
+__all__ = ["Arm", "Floats", "Ints", "Panel", "gap", "quotient", "ratio", "signal"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -79,6 +79,36 @@ def signal(arm: Arm, *, min_events: int) -> Floats:
         level = np.where(counted, arm.bad / arm.total, arm.value)
     few = arm.total < min_events
     return np.where(few & ~np.isnan(level) | few & counted, -np.inf, level)
+
+
+def gap(new: Arm, old: Arm) -> Floats:
+    """Difference of two shares of counts, rounded once."""
+
+    def exact(b: Fraction, n: Fraction, c: Fraction, m: Fraction) -> Fraction:
+        return b / n - c / m
+
+    up, down = new.bad * old.total - old.bad * new.total, new.total * old.total
+    return _once(up, down, exact, new, old)
+
+
+def ratio(new: Arm, old: Arm) -> Floats:
+    """Quotient of two shares of counts, rounded once; over nothing it is infinite."""
+
+    def exact(b: Fraction, n: Fraction, c: Fraction, m: Fraction) -> Fraction:
+        return b * m / (n * c)
+
+    return _once(new.bad * old.total, old.bad * new.total, exact, new, old)
+
+
+def _once(up: Floats, down: Floats, exact: Callable[[Fraction, Fraction, Fraction, Fraction], Fraction], new: Arm, old: Arm) -> Floats:
+    """up ÷ down where the products are exact, else by Python's own integers."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = up / down
+        large = np.maximum.reduce([new.bad * old.total, old.bad * new.total, new.total * old.total]) >= EXACT
+    for place in np.argwhere(large & np.isfinite(up) & np.isfinite(down) & (down != 0)):
+        at = tuple(place)
+        found[at] = float(exact(*(Fraction(float(part[at])) for part in (new.bad, new.total, old.bad, old.total))))
+    return found
 
 
 def quotient(above: Floats, below: Floats, scale: Fraction = Fraction(1)) -> Floats:

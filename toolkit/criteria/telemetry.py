@@ -33,6 +33,7 @@ RULES = {
     "counter_reset": "a running counter that fell back: its events cannot be told; the series is not used",
     "mixed_steps": "samples at more than one distance: the series is not used",
     "no_step": "a single sample and no step: the series is not used",
+    "unknown_deployment": "nobody has told of this deployment, or of its time: its samples are not used",
     "missing_baseline": "no baseline beside the canary: there is nothing to compare with; the series is not used",
 }
 _USED = {"negative_count", "more_bad_than_total", "not_a_number", "duplicate", "conflicting", "unsorted"}
