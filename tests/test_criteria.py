@@ -100,6 +100,13 @@ def test_a_sample_with_too_few_events_neither_passes_nor_fails_and_resets_the_cl
     assert criterion_of({"name": "c", "kind": "threshold", "limit": 0.1}).min_events == 30
 
 
+def test_of_more_checks_than_there_are_none_is_the_last() -> None:
+    where = panel(all=arm(value=column(1, 1, 1)))
+    assert at(watching("failed_checks", k=10**9), where) is None
+    assert at(watching("consecutive", k=10**9), where) is None
+    assert at(watching("threshold", **{"for": "10000d"}), where) is None
+
+
 def test_health_checks_fail_in_a_row() -> None:
     where = panel(all=arm(value=column(1, 1, 0, 1, 1, 1)))
     assert at(watching("consecutive", k=3), where) == 5

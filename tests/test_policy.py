@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -78,6 +79,33 @@ def test_an_unknown_kind_lists_the_kinds() -> None:
     assert "line 15: slo: 99.9 is no share: write 99.9 % as 0.999" in refusal(TWO.replace("slo = 0.999", "slo = 99.9"))
     assert "at line 4" in refusal("version = 1\n[[criterion]]\nname = 'a'\nkind = \n")
     assert "'criteria' is nothing of this file" in refusal("[[criteria]]\nname = 'a'\n")
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        'kind = ["threshold"]',
+        "kind = {}",
+        'kind = "threshold"\nlimit = 1e400',
+        'kind = "threshold"\nlimit = 0.1\nstep = "0s"',
+        'kind = "burn_rate"\nslo = 0.999\nperiod = "0s"',
+        'kind = "burn_rate"\nslo = 0.999\npairs = [{long = "1m", short = "1h", budget = 0.02}]',
+        'kind = "anomaly"\nlimit = 3\nhalflife = "0s"',
+        'kind = "no_data"\nfor = "-1m"',
+        'kind = "any_of"\nmembers = []',
+        'kind = "any_of"\nmembers = [1]',
+        'kind = "any_of"\nmembers = [{kind = "some_of"}]',
+        'kind = "any_of"\npath = [2.0, 1.0]\nmembers = [{kind = "threshold", limit = 1}]',
+        'kind = "failed_checks"\nlimit = 0.1\nk = 0',
+        'kind = "failed_checks"\nlimit = 0.1\nsteps = 5',
+        'kind = "failed_checks"\nlimit = 0.1\ncontroller = "argo_rollouts"\nsuccess_limit = 0.2',
+        'kind = "canary"\nlimit = 101\nmode = "mann_whitney"',
+        'kind = "threshold"\nlimit = 0.1\nname = "a\\u0007b"',
+    ],
+)
+def test_what_is_no_criterion_is_refused_with_its_line(hostile: str) -> None:
+    name = "" if "name" in hostile else 'name = "c"\n'
+    assert re.match(r"criteria\.toml, line [1-9]\d*: .+\.$", refusal(f"[[criterion]]\n{name}{hostile}\n"))
 
 
 def test_one_criterion_cannot_be_in_force_twice() -> None:

@@ -150,6 +150,13 @@ def test_samples_of_a_deployment_that_nobody_told_of_are_named() -> None:
     assert seen.watched["deployment"].to_list() == ["d1"]
 
 
+def test_a_step_of_microseconds_asks_for_no_matrix_of_that_size() -> None:
+    assert told(walk(counts(step=1e-6, declared=1e-6))) == [("too_fine", N, False)]
+    assert [rule for rule, *_ in told(walk(counts(declared=1e300)))] == []
+    half = counts(step=0.5, declared=0.5)
+    assert walk(half).watched.is_empty()
+
+
 def test_every_problem_says_what_it_means() -> None:
     seen = walk(counts(step=30), counts(deployment="d2", bad=[-1.0] * N))
     assert seen.problems["service"].to_list() == ["shop", "shop"]

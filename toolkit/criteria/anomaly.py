@@ -11,7 +11,7 @@ from pydantic import Field
 
 from toolkit.criteria.criterion import Level
 from toolkit.criteria.panel import Floats, Panel, signal
-from toolkit.criteria.spans import Span
+from toolkit.criteria.spans import Span, Stretch
 
 __all__ = ["Anomaly"]
 
@@ -28,7 +28,7 @@ class Anomaly(Level):
     """
 
     kind: Literal["anomaly"] = "anomaly"
-    halflife: Span = Field(default=timedelta(hours=1), description="After so long a sample weighs half.")
+    halflife: Stretch = Field(default=timedelta(hours=1), description="After so long a sample weighs half.")
     refractory: Span = Field(default=timedelta(0), description="How long it stays quiet after an alert.")
     on_alert: Literal["continue", "freeze", "reset"] = Field(default="continue", description="What its own alert does to the baseline.")
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from toolkit.criteria.criterion import Criterion, Limit
 from toolkit.criteria.panel import Arm, Panel, quotient
 from toolkit.criteria.running import rolling_sum
-from toolkit.criteria.spans import Span, written
+from toolkit.criteria.spans import Stretch, written
 
 __all__ = ["BurnRate", "Pair"]
 
@@ -37,16 +37,14 @@ class Pair(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    long: Span = Field(description="Window that says it matters.")
-    short: Span | None = Field(default=None, description="Window that says it goes on; a twelfth of the long one where empty.")
+    long: Stretch = Field(description="Window that says it matters.")
+    short: Stretch | None = Field(default=None, description="Window that says it goes on; a twelfth of the long one where empty.")
     budget: Share = Field(description="Share of the budget.")
 
     @model_validator(mode="after")
     def _shorter(self) -> Self:
         if self.short is not None and self.short > self.long:
             raise ValueError(f"the short window {written(self.short)} is longer than the long one {written(self.long)}: swap them")
-        if self.long <= timedelta(0) or (self.short is not None and self.short <= timedelta(0)):
-            raise ValueError("a window is longer than nothing")
         return self
 
     @property
@@ -67,7 +65,7 @@ class BurnRate(Criterion):
     kind: Literal["burn_rate"] = "burn_rate"
     objective: Literal["errors", "latency", "error_budget", "critical_path", "availability", "saturation"] | None = "error_budget"
     slo: Share = Field(description="Share of good events that is promised: 0.999.")
-    period: Span = Field(default=timedelta(days=30), description="Period of the budget.")
+    period: Stretch = Field(default=timedelta(days=30), description="Period of the budget.")
     pairs: tuple[Pair, ...] = Field(
         DEFAULT[:2], min_length=1, description="Windows and budget shares; default: 1h and 6h, those that page."
     )

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from toolkit.criteria.criterion import Clocked, Variant, Word, evaluations
 from toolkit.criteria.judge import Judged, judge
 from toolkit.criteria.panel import Panel, gap, ratio, signal
-from toolkit.criteria.spans import Span
+from toolkit.criteria.spans import Span, Stretch
 
 __all__ = ["Canary"]
 
@@ -36,7 +36,7 @@ class Canary(Clocked):
     duration: Span = Field(default=timedelta(0), alias="for", description="How long the limit must be exceeded.")
     metrics: tuple[Word, ...] = Field(default=(), description="mann_whitney: the series it judges; empty: the one watched.")
     critical: tuple[Word, ...] = Field(default=(), description="mann_whitney: series whose failure alone gives 0.")
-    interval: Span = Field(default=timedelta(minutes=10), description="mann_whitney: how often it judges.")
+    interval: Stretch = Field(default=timedelta(minutes=10), description="mann_whitney: how often it judges.")
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(default=0.98, description="mann_whitney: of the interval of the shift.")
     tolerance: Annotated[float, Field(ge=0)] = Field(default=0.25, description="mann_whitney: share of the shift that is no shift.")
     effect_size: Annotated[float, Field(gt=0)] = Field(default=1.0, description="mann_whitney: ratio of the means that it takes at least.")

@@ -29,7 +29,7 @@ class Composite(Criterion):
 
     members: tuple[SerializeAsAny[Criterion], ...] = Field(min_length=1, description="The criteria it is made of.")
     limit: Limit = Field(default=1.0, gt=0, description="Multiplies the members' limits; 1 is as written.")
-    path: tuple[float, ...] = Field(default=PATH, min_length=1, description="Multipliers that a replay tries, ascending.")
+    path: tuple[float, ...] = Field(default=PATH, min_length=1, max_length=1000, description="Multipliers that a replay tries, ascending.")
 
     @field_validator("members", mode="before")
     @classmethod

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from toolkit.criteria.panel import Panel, signal
 from toolkit.criteria.running import codes, lowest, rolling_minima
-from toolkit.criteria.spans import Span
+from toolkit.criteria.spans import Stretch
 
 __all__ = ["Clocked", "Counted", "Criterion", "Level", "Limit", "Variant", "evaluations"]
 
@@ -66,7 +66,7 @@ class Criterion(BaseModel):
     )
     series: Word = Field(default="errors", description="What it watches.")
     variant: Variant = Field(default="all", description="Which arm it watches.")
-    step: Span | None = Field(default=None, description="How often it is evaluated; empty: as often as samples come.")
+    step: Stretch | None = Field(default=None, description="How often it is evaluated; empty: as often as samples come.")
     min_events: Annotated[int, Field(ge=0)] = Field(default=30, description="Events that a sample needs to be judged at all.")
     action: Literal["revert", "pause"] = Field(default="revert", description="What it asks for when it fires.")
     adopted_by: Word | None = Field(default=None, description="Who adopted it.")

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from toolkit.criteria.criterion import Counted, Level, Limit
 from toolkit.criteria.panel import Panel
 from toolkit.criteria.running import kth_largest, lowest, run_length, shifted
-from toolkit.criteria.spans import Span
+from toolkit.criteria.spans import Stretch
 
 __all__ = ["FailedChecks"]
 
@@ -43,7 +43,7 @@ class FailedChecks(Level):
     success_limit: Limit | None = Field(
         default=None, description="Argo Rollouts: where the success condition ends, if there is one beside the failure condition."
     )
-    error_retry: Span = Field(default=timedelta(seconds=10), description="Argo Rollouts: pause between an error and the next try.")
+    error_retry: Stretch = Field(default=timedelta(seconds=10), description="Argo Rollouts: pause between an error and the next try.")
 
     @property
     def approximate(self) -> str | None:
@@ -104,7 +104,7 @@ class FailedChecks(Level):
             return None
         run = run_length(np.isnan(self.oriented(panel)) & panel.asked)
         # Retries come a pause apart, whatever the interval: between two samples that are missing there are as many as fit.
-        over = (run - 1) * panel.step >= (ERRORS_IN_A_ROW - 1) * max(self.error_retry.total_seconds(), 1e-6)
+        over = (run - 1) * panel.step >= (ERRORS_IN_A_ROW - 1) * self.error_retry.total_seconds()
         return np.maximum.accumulate(over & (run > 0), axis=0)
 
     def states(self, scores: Matrix, ns: Iterable[int]) -> Mapping[int, Matrix]:

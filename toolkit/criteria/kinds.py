@@ -33,7 +33,7 @@ KINDS: dict[str, type[Criterion]] = {
 def criterion_of(table: dict[str, Any]) -> Criterion:
     """The criterion that a table of the policy describes. Raises ValueError (pydantic's among them) for what is no criterion."""
     kind = table.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"{kind!r} is no kind of criterion: write one of {', '.join(KINDS)}")
     return KINDS[kind].model_validate(table)
 

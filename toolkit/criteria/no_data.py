@@ -11,7 +11,7 @@ from pydantic import Field
 from toolkit.criteria.criterion import Criterion
 from toolkit.criteria.panel import Floats, Panel
 from toolkit.criteria.running import run_length
-from toolkit.criteria.spans import Span, written
+from toolkit.criteria.spans import Stretch, written
 
 __all__ = ["NoData"]
 
@@ -22,7 +22,7 @@ class NoData(Criterion):
 
     kind: Literal["no_data"] = "no_data"
     action: Literal["revert", "pause"] = "pause"
-    duration: Span = Field(alias="for", description="How long nothing may be heard.")
+    duration: Stretch = Field(alias="for", description="How long nothing may be heard.")
 
     @property
     def hears_silence(self) -> bool:

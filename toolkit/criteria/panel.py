@@ -87,7 +87,8 @@ def gap(new: Arm, old: Arm) -> Floats:
     def exact(b: Fraction, n: Fraction, c: Fraction, m: Fraction) -> Fraction:
         return b / n - c / m
 
-    up, down = new.bad * old.total - old.bad * new.total, new.total * old.total
+    with np.errstate(invalid="ignore", over="ignore"):
+        up, down = new.bad * old.total - old.bad * new.total, new.total * old.total
     return _once(up, down, exact, new, old)
 
 
@@ -97,15 +98,17 @@ def ratio(new: Arm, old: Arm) -> Floats:
     def exact(b: Fraction, n: Fraction, c: Fraction, m: Fraction) -> Fraction:
         return b * m / (n * c)
 
-    return _once(new.bad * old.total, old.bad * new.total, exact, new, old)
+    with np.errstate(over="ignore"):
+        up, down = new.bad * old.total, old.bad * new.total
+    return _once(up, down, exact, new, old)
 
 
 def _once(up: Floats, down: Floats, exact: Callable[[Fraction, Fraction, Fraction, Fraction], Fraction], new: Arm, old: Arm) -> Floats:
     """up ÷ down where the products are exact, else by Python's own integers."""
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         found = up / down
         large = np.maximum.reduce([new.bad * old.total, old.bad * new.total, new.total * old.total]) >= EXACT
-    for place in np.argwhere(large & np.isfinite(up) & np.isfinite(down) & (down != 0)):
+    for place in np.argwhere(large & np.isfinite(new.total) & np.isfinite(old.total) & (down != 0)):
         at = tuple(place)
         found[at] = float(exact(*(Fraction(float(part[at])) for part in (new.bad, new.total, old.bad, old.total))))
     return found
@@ -114,8 +117,8 @@ def _once(up: Floats, down: Floats, exact: Callable[[Fraction, Fraction, Fractio
 def quotient(above: Floats, below: Floats, scale: Fraction = Fraction(1)) -> Floats:
     """above ÷ below × scale of whole numbers, rounded once: two exact values that differ by more than the last bit stay apart, and
     equal ones stay equal. Where a product leaves the exact range, the same by Python's own integers."""
-    up, down = above * scale.numerator, below * scale.denominator
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        up, down = above * scale.numerator, below * scale.denominator
         found = up / down
     large = (np.abs(up) >= EXACT) | (np.abs(down) >= EXACT)
     for place in np.argwhere(large & np.isfinite(above) & np.isfinite(below) & (below != 0)):

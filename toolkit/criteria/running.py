@@ -39,8 +39,9 @@ def rolling_minima(scores: Matrix, ns: Iterable[int]) -> dict[int, Matrix]:
 
 def kth_largest(scores: Matrix, ks: Iterable[int]) -> dict[int, Matrix]:
     """For each k the k-th largest of the rows so far; lowest where there are fewer."""
-    wanted = sorted(set(ks))
-    found = {k: np.empty_like(scores) for k in wanted}
+    # Of more checks than there were, none is the last.
+    found = {k: np.full_like(scores, lowest(scores.dtype)) for k in ks}
+    wanted = sorted(k for k in found if k <= len(scores))
     top = np.full((wanted[-1] if wanted else 0, scores.shape[1]), lowest(scores.dtype), scores.dtype)
     for t, row in enumerate(scores):
         falling = row

@@ -6,9 +6,9 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
-__all__ = ["Span", "span", "written"]
+__all__ = ["Span", "Stretch", "span", "written"]
 
 _UNITS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _PART = re.compile(r"(\d+)(ms|[wdhms])")
@@ -43,4 +43,12 @@ def _read(value: Any) -> Any:
     return span(value)
 
 
+def _some(value: timedelta) -> timedelta:
+    if value < timedelta(milliseconds=1):
+        raise ValueError(f"{written(value)} is no time at all: write 30s, 5m, 1h30m or 3d")
+    return value
+
+
 Span = Annotated[timedelta, BeforeValidator(_read), PlainSerializer(written, return_type=str)]
+# One that is divided by, or waited for.
+Stretch = Annotated[Span, AfterValidator(_some)]

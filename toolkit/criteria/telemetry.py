@@ -32,6 +32,7 @@ RULES = {
     "cumulative_counter": "counts only ever rise: a running counter, where events of the step are wanted; the series is not used",
     "counter_reset": "a running counter that fell back: its events cannot be told; the series is not used",
     "mixed_steps": "samples at more than one distance: the series is not used",
+    "too_fine": "less than a second between samples: the series is not used; sum the events of a second or more",
     "no_step": "a single sample and no step: the series is not used",
     "unknown_deployment": "nobody has told of this deployment, or of its time: its samples are not used",
     "missing_baseline": "no baseline beside the canary: there is nothing to compare with; the series is not used",
@@ -41,6 +42,7 @@ _USED = {"negative_count", "more_bad_than_total", "not_a_number", "duplicate", "
 RISING, MOSTLY, AT_LENGTH = 8, 0.9, 20
 # A scrape is late by less than this share of a step; so many in a row at another distance are another step.
 LATE, IN_A_ROW, OFTEN = 0.25, 5, 0.05
+FINEST = 1_000_000
 
 
 def checked(rows: pl.DataFrame, starts: pl.DataFrame, arms: Sequence[tuple[str, str]]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -114,7 +116,7 @@ def _running(rows: pl.DataFrame) -> Iterable[pl.DataFrame]:
 
 def _step() -> pl.Expr:
     """Microseconds between samples: what they say themselves, else their most common distance."""
-    told = (pl.col("step").drop_nulls().min() * 1e6).round().cast(pl.Int64)
+    told = (pl.col("step").drop_nulls().min() * 1e6).round().cast(pl.Int64, strict=False)
     gaps = pl.col("at").unique().sort().diff().drop_nulls().dt.total_microseconds()
     return pl.coalesce(told, gaps.mode().min())
 
@@ -125,6 +127,8 @@ def _uneven(rows: pl.DataFrame) -> Iterable[pl.DataFrame]:
     steps = pl.col("one").drop_nulls()
     own = own.with_columns(shared=steps.n_unique().over("deployment"), any=steps.min().over("deployment"))
     yield _named(own.filter(pl.col("any").is_null()).with_columns(n="rows"), "no_step")
+    # A matrix of two hours in microseconds would be what an attacker asks for.
+    yield _named(own.filter(pl.col("any") < FINEST).with_columns(n="rows"), "too_fine")
     gaps = rows.with_columns(gap=pl.col("at").diff().over(SERIES).dt.total_microseconds()).drop_nulls("gap")
     gaps = gaps.join(own.select(*SERIES, "one"), on=SERIES, maintain_order="left").drop_nulls("one")
     share = pl.col("gap") / pl.col("one")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from toolkit.criteria.spans import Span
+from toolkit.criteria.spans import Stretch
 
 __all__ = ["Terms"]
 
@@ -27,7 +27,7 @@ class Terms(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    horizon: Span = Field(default=timedelta(minutes=120), description="How long a deployment is watched.")
+    horizon: Stretch = Field(default=timedelta(minutes=120), description="How long a deployment is watched.")
     alpha: Share = Field(default=0.05, description="False stops of good deployments that are tolerated.")
     delta: Share = Field(default=0.10, description="Chance that the bound on them is wrong.")
     candidates: Annotated[tuple[int, ...], AfterValidator(_ascending)] = Field(
@@ -41,7 +41,7 @@ class Terms(BaseModel):
     material_difference: float = Field(default=0.01, gt=0, description="Smallest limit ever recommended for a difference or a share.")
     material_ratio: float = Field(default=0.10, gt=0, description="The same for a ratio, above 1.")
     max_factor: float = Field(default=2.0, gt=1, description="A cycle moves a positive limit by this factor at most.")
-    expires_after: Span = Field(default=timedelta(days=90), description="How long a recommendation holds.")
+    expires_after: Stretch = Field(default=timedelta(days=90), description="How long a recommendation holds.")
     unit: Literal["service_class", "service"] = Field(default="service_class", description="For whom one limit is found.")
     bootstrap: int = Field(default=400, ge=50, description="Resamples of clusters.")
     clusters_by_service: int = Field(default=20, ge=2, description="Services from which on they are clusters.")
