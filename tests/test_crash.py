@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from ingest.engine import load
+from toolkit.store import ledger as ledgers
 from toolkit.store.ledger import Ledger
 from toolkit.workspace import Workspace
 
 KILLS = 50
-ROWS, FLUSH = 1_300, 100
+ROWS, KEYS, FLUSH = 780, 600, 100
 
-CHILD = """
-import sys
-from ingest.engine import load
-from toolkit.workspace import Workspace
-print("ready", flush=True)
-report = load(Workspace(sys.argv[1]), sys.argv[2], "deployment", flush_rows=int(sys.argv[3]))
-print("done", report.new, report.read, report.quarantined, flush=True)
-"""
-
-KILLED_BEFORE_ITS_FOURTH_FLUSH = """
-import os, signal
-from toolkit.store import ledger
-whole, flushes = ledger.write_rows, []
-def write_rows(*args):
-    flushes.append(args)
-    counts = whole(*args)
-    if len(flushes) == 4:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return counts
-ledger.write_rows = write_rows
-"""
+# A process that has imported all a load needs, and has neither opened a database nor started a thread, forks the children.
+WARM = multiprocessing.get_context("forkserver")
+WARM.set_forkserver_preload(["ingest.engine", "toolkit.workspace", "tests.test_crash"])
 
 
 def deployments(path: Path) -> Path:
     """Rows with repeated keys, two wordings of some, and some that are no records."""
     lines = ["id,service,version,finished_at,actor"]
     for row in range(ROWS):
-        number = row % 1_000
+        number = row % KEYS
         when = "soon" if row % 97 == 0 else f"2026-01-{number % 28 + 1:02}T{number % 24:02}:00:00Z"
-        lines.append(f"d{number},svc{number % 7},v{row // 1_150},{when},person {row % 5}")
+        lines.append(f"d{number},svc{number % 7},v{row // 690},{when},person {row % 5}")
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -60,10 +46,17 @@ def content(ledger: Ledger) -> tuple[str, pl.DataFrame, pl.DataFrame, list[str]]
     return ledger.digest(), current, versions, sorted(ledger.quarantine()["id"])
 
 
-def start(site: Workspace, path: Path) -> subprocess.Popen[str]:
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(site.root), str(path), str(FLUSH)], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
+def loading(root: Path, path: Path, ready: Connection) -> None:
+    ready.send("ready")
+    load(Workspace(root), path, "deployment", flush_rows=FLUSH)
+
+
+def start(site: Workspace, path: Path) -> BaseProcess:
+    begun, ready = WARM.Pipe(duplex=False)
+    child = WARM.Process(target=loading, args=(site.root, path, ready))
+    child.start()
+    ready.close()
+    assert begun.recv() == "ready"
     return child
 
 
@@ -78,10 +71,11 @@ def test_fifty_kills_leave_nothing_behind(tmp_path: Path) -> None:
     kills, finished = 0, 0
     site = Workspace.init(tmp_path / "0", published_key=True)
     while kills < KILLS:
-        with start(site, path) as child:
-            time.sleep(chance.uniform(0, whole))
-            child.kill()
-        kills += child.returncode == -signal.SIGKILL
+        child = start(site, path)
+        time.sleep(chance.uniform(0, whole))
+        child.kill()
+        child.join()
+        kills += child.exitcode == -signal.SIGKILL
         cursor = site.ledger.cursor("files", f"deployment {path.resolve()}")
         # What is there is there in whole flushes, and readable at once.
         rows = site.ledger.read("deployments", ["source_id"]).height
@@ -103,14 +97,28 @@ def assert_equal(found: tuple[object, ...], expected: tuple[object, ...]) -> Non
         assert one.equals(other) if isinstance(one, pl.DataFrame) else one == other
 
 
+def killed_before_its_fourth_flush(root: Path, path: Path) -> None:
+    whole, flushes = ledgers.write_rows, list[Any]()
+
+    def write_rows(*args: Any) -> Any:
+        flushes.append(args)
+        counts = whole(*args)
+        if len(flushes) == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return counts
+
+    ledgers.write_rows = write_rows  # type: ignore[assignment]
+    load(Workspace(root), path, "deployment", flush_rows=FLUSH)
+
+
 def test_a_resumed_load_goes_on_from_its_last_flush_with_its_own_time(tmp_path: Path) -> None:
     """Killed, another load of the same keys, resumed: the other one began later and stays."""
     path = deployments(tmp_path / "d.csv")
     site = Workspace.init(tmp_path / "team", published_key=True)
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED_BEFORE_ITS_FOURTH_FLUSH + CHILD, str(site.root), str(path), str(FLUSH)], check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
+    killed = WARM.Process(target=killed_before_its_fourth_flush, args=(site.root, path))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     assert 200 < site.ledger.read("deployments", ["source_id"]).height <= 300
     other = tmp_path / "other.csv"
     other.write_text("id,service,version\nd1,shop,other\nd999,shop,other\n")
