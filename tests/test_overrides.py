@@ -151,6 +151,13 @@ def test_a_reviewer_names_the_record_of_one_source_exactly(stitch: Stitch) -> No
     assert failures(facts) == ["a/d"]
 
 
+def test_a_cause_of_a_source_that_has_no_such_record_decides_nothing(stitch: Stitch) -> None:
+    rows = (deployment("v2", "9:50", id="d", source="b"), incident("10:10", cause="not_a_deployment", source="b"))
+    facts = stitch(*rows, override("cause", "d", source="b", at_source="a"))
+    assert failures(facts) == []
+    assert facts.incidents["inc"]["not_a_deployment"] is True
+
+
 # As published
 
 

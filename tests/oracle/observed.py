@@ -68,6 +68,9 @@ def _review(known: Records, decisions: list[Row], horizon: datetime) -> None:
     for row in known["incident"]:
         row |= {"said": set(), "over": None, "suspected_source": row["source"], "duplicate_source": row["source"]}
     for decision in decisions:
+        targets = known["deployment" if decision["field"] == "cause" else "incident"]
+        if decision["to_id"] and (decision["to_source"], decision["to_id"]) not in {(row["source"], row["source_id"]) for row in targets}:
+            continue
         for row in known[decision["record"]]:
             if (row["source"], row["source_id"]) != (decision["source"], decision["source_id"]):
                 continue

@@ -9,7 +9,7 @@ import polars as pl
 from toolkit.facts.joins import at_rows
 from toolkit.facts.observed import TIME
 
-__all__ = ["OVERRIDES", "by_review", "concerned", "labelled", "laid_over", "listed", "overridden", "unfounded"]
+__all__ = ["OVERRIDES", "by_review", "concerned", "founded", "labelled", "laid_over", "listed", "overridden", "unfounded"]
 
 # A decision each: `field` of the record (source, source_id) is `at` (a time), the record (to_source, to_id), or `word`.
 OVERRIDES: dict[str, pl.DataType] = {
@@ -25,6 +25,21 @@ def overridden(frame: pl.DataFrame | None) -> pl.DataFrame:
     """The decisions with the columns of OVERRIDES, in an order of their own; none where there is no frame."""
     empty = pl.DataFrame(schema=OVERRIDES)
     return empty if frame is None or frame.is_empty() else pl.concat([empty, frame], how="diagonal").sort("record", *_KEY, "field")
+
+
+def founded(decisions: pl.DataFrame, records: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """The decisions that name no record, or one that is there: what names nothing decides nothing."""
+    if decisions.is_empty():
+        return decisions
+    named = pl.concat(
+        [
+            records[record].select(to_source="source", to_id="source_id", field=pl.lit(field))
+            for record, field in (("deployment", "cause"), ("incident", "duplicate_of"))
+        ]
+    )
+    keys = ["field", "to_source", "to_id"]
+    lost = decisions.filter(pl.col("to_id").is_not_null()).join(named, on=keys, how="anti")
+    return decisions.join(lost, on=["record", *_KEY, *keys], how="anti", maintain_order="left")
 
 
 def laid_over(incidents: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:

@@ -54,7 +54,7 @@ def facts_of(
     told = {name: typed(name, records.get(name)) for name in ("deployment", "rollback", "flag_change", "incident", "incident_event")}
     told, decisions, doubles = one_of_each(told, overrides.overridden(records.get("override")), horizon)
     told |= {name: fact_ids(frame) for name, frame in told.items() if name != "incident_event"}
-    facts = _stitched(told, decisions, horizon, production, coverage_start)
+    facts = _stitched(told, overrides.founded(decisions, told), horizon, production, coverage_start)
     if decisions.is_empty():
         before = facts
     else:
