@@ -8,6 +8,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import polars as pl
@@ -57,6 +58,10 @@ def read(*events: dict[str, Any]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if value not in (None, [])} for row in found]
 
 
+DEPLOYED = {
+    "source": "cd", "source_id": "d1", "service": "shop", "environment": "production", "version": "v2", "status": "succeeded",
+    "finished_at": TEN, "revised_at": NOON,
+}  # fmt: skip
 PLACE = {"environment": {"id": "production"}}
 INCIDENT = {**PLACE, "service": {"id": "shop"}, "description": "Slow"}
 
@@ -109,7 +114,7 @@ def test_a_ticket_is_an_action_item_once_it_says_that_it_is_no_incident() -> Non
     (item,) = read(closed, created)
     assert item == {
         "source": "/ci", "source_id": "T-1", "revised_at": NOON + INSTANT, "title": "Alert on it", "kind": "detect", "incident": "I-1",
-        "owner": PEOPLE.pseudonym("bob"), "evidence": ["https://t/1"], "created": TEN, "closed": NOON,
+        "owner": PEOPLE.pseudonym("bob"), "evidence": ["https://t/1"], "created_at": TEN, "closed_at": NOON,
     }  # fmt: skip
     assert read(event("ticket.created", {**said, "ticketType": "incident"}, subject="T-2")) == []
 
@@ -132,7 +137,7 @@ def test_an_artifact_is_built_when_packaged_and_signed_when_signed() -> None:
     (artifact,) = read(published, signed, packaged)
     assert artifact == {
         "source": "/ci",
-        "source_id": purl, "revised_at": NOON + 2 * INSTANT, "service": "shop", "version": "v2", "revision": "234fd47e07d1",
+        "source_id": purl, "revised_at": NOON + 2 * INSTANT, "service": "shop", "version": "v2", "vcs_revision": "234fd47e07d1",
         "built_at": TEN, "signed_at": ELEVEN,
     }  # fmt: skip
 
@@ -186,6 +191,16 @@ def test_an_event_that_is_not_read_says_why() -> None:
     assert "no record holds" in but("context", type="dev.cdeventsx.other-thing.done.0.1.0")
     assert "context: every event needs it" in refusal({"hello": 1})
     assert refusal([1])
+
+
+def test_a_custom_event_of_a_later_version_waits_whole_until_it_is_understood() -> None:
+    whole = {"source": "cd", "source_id": "d1", "service": "shop", "finished_at": TEN.isoformat()}
+    kind = "dev.cdeventsx.knowngood-deployment.recorded.0.1.0"
+    assert read(event(kind, whole))[0]["service"] == "shop"
+    assert "mood: no field of deployment is called so" in refusal(event(kind, {**whole, "mood": "good"}))
+    assert "service: a value or a list of values is needed" in refusal(event(kind, {**whole, "service": {"id": "shop"}}))
+    assert "'0.2.0' of deployment is not read" in refusal(event(kind.replace("0.1.0", "0.2.0"), whole))
+    assert "a list of points is needed" in refusal(event(kind.replace("deployment", "sample"), {"source": "cd", "points": [1]}))
 
 
 def test_an_event_inside_a_cloudevent_is_read() -> None:
@@ -257,6 +272,32 @@ def test_what_is_no_event_goes_to_quarantine_with_file_line_and_reason_and_stops
     assert site.ledger.quarantine()["rule"].to_list() == ["json", "too_long"], "the event of that id has come in"
 
 
+def test_whatever_a_line_holds_the_good_ones_come_in(site: Workspace, tmp_path: Path) -> None:
+    """Good events with parts of them replaced by any JSON at all; seeded, so that it fails for everybody or nobody."""
+    chance = Random(7)
+    good = [event("service.deployed", {**PLACE, "artifactId": OCI}, id=f"good {number}", customData={"a": 1}) for number in range(20)]
+    whole = {**dict.fromkeys(RECORDS["deployment"].model_fields), **DEPLOYED}
+    good += to_cdevents("deployment", whole)
+    odd: list[Any] = [None, True, -1, 2.5e300, "", "x", "\ud800", "\u0000", "\u202e=1", [], [[]], {}, {"id": {}}, "nan", 10**30]
+
+    def spoilt(value: Any, deep: int = 0) -> Any:
+        if chance.random() < 0.12:
+            return chance.choice(odd)
+        if isinstance(value, dict):
+            more = {chance.choice(["record", "source", "knowngood", "x"]): chance.choice(odd)} if chance.random() < 0.1 else {}
+            return {name: spoilt(item, deep + 1) for name, item in value.items()} | more
+        return value
+
+    bad = [json.dumps(spoilt(chance.choice(good))) for _ in range(400)]
+    bad += ['{"context": ' + "[" * 3_000 + "]" * 3_000 + "}", '{"a":' * 900 + "1" + "}" * 900, "9" * 5_000, '{"context": NaN}']
+    events = [*good[:20], *to_cdevents("deployment", {**whole, "source_id": "d2"})]
+    reports = load_source(site, lines(tmp_path / "e.jsonl", *bad, *events), "cdevents")
+    assert [report.error for report in reports if report.error] == []
+    ids = set(site.ledger.read("deployments")["source_id"])
+    assert {one["context"]["id"] for one in good[:20]} | {"d2"} <= ids
+    assert len(site.ledger.quarantine()) > 100
+
+
 def test_people_are_pseudonyms_in_record_raw_and_quarantine(site: Workspace, tmp_path: Path) -> None:
     ticket = {"summary": "Do", "uri": "https://t/1", "creator": "ann", "assignees": ["bob"], "ticketType": "task"}
     named = event("ticket.created", ticket, subject="T-1", customData={"by": "ann"})
@@ -316,7 +357,8 @@ def test_a_record_comes_back_as_it_was_whatever_version_of_it_came_first(record:
         parsed = [event_of(one, People("keep")) for one in events]
         assert {one.address for one in parsed} == {Address(record, newer["source"], newer["source_id"])}
         (back,) = records_of(parsed[0].address, parsed)
-        model = RECORDS[record].model_validate({name: value for name, value in back.items() if name != "source"})
+        named = {field.alias or name: back.get(name) for name, field in RECORDS[record].model_fields.items() if name in back}
+        model = RECORDS[record].model_validate(named)
         assert {"source": back["source"], **model.model_dump()} == newer
 
 

@@ -252,5 +252,5 @@ def test_a_folder_can_be_loaded_by_hand(site: Workspace) -> None:
     written(site, checkout=WHOLE)
     assert [report.new for report in load_source(site, site.root / "reviews", "reviews")] == [1, 2]
     assert run(["load", str(site.root / "reviews"), "--as", "reviews", "--workspace", str(site.root), "--no-publish"]) == 0
-    assert run(["load", str(site.root / "nowhere"), "--as", "reviews", "--workspace", str(site.root), "--no-publish"]) == 2
+    assert run(["load", str(site.root / "nowhere"), "--as", "reviews", "--workspace", str(site.root), "--no-publish"]) == 3
     assert run(["load", str(site.root / "reviews"), "--as", "reviews", "--map", "m.toml", "--workspace", str(site.root)]) == 2

@@ -53,6 +53,12 @@ _EXAMPLE = """\
 # path = "exports/deploys-*.csv"
 # record = "deployment"
 # map = "maps/deploys.toml"
+
+# Files of CDEvents (docs/cdevents.md), and retrospectives in Markdown (docs/reviews.md).
+# [sources.cdevents]
+# path = "events/*.jsonl"
+# [sources.reviews]
+# path = "reviews"
 """
 # The journal is not here: it is the only copy of people's work.
 _IGNORED = """\

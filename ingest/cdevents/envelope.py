@@ -203,11 +203,30 @@ def _known(kind: str, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _whole(record: str, content: dict[str, Any]) -> dict[str, Any]:
-    needed = ["source", "points"] if record == "sample" else ["source", "source_id"]
+    if record == "sample":
+        points = content.get("points")
+        if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
+            raise Refusal("subject.content.points", "missing", "subject.content.points: a list of points is needed, an object each.")
+        shared = {name: value for name, value in content.items() if name != "points"}
+        return {**_fields(record, shared, ("source",)), "points": [_fields(record, point, ()) for point in points]}
+    return _fields(record, content, ("source", "source_id"))
+
+
+def _fields(record: str, content: dict[str, Any], needed: tuple[str, ...]) -> dict[str, Any]:
+    """What stands there by the record's own names. Whether it fits is for the record to say, as with every other source."""
+    fields = RECORDS[record].model_fields
+    names = {"source": "source", **{name: name for name in fields}, **{field.alias: name for name, field in fields.items() if field.alias}}
+    for name, value in content.items():
+        where = f"subject.content.{name[:80]}"
+        if name not in names:
+            raise Refusal(where, "unknown", f"{where}: no field of {record} is called so. A later version of Knowngood may know it.")
+        parts = value if isinstance(value, list) else [value]
+        if any(isinstance(part, list | dict) for part in parts):
+            raise Refusal(where, "nested", f"{where}: a value or a list of values is needed.")
     for name in needed:
         if not content.get(name):
             raise Refusal(f"subject.content.{name}", "missing", f"subject.content.{name}: every recorded {record} needs it.")
-    return content
+    return {names[name]: value for name, value in content.items()}
 
 
 def _address(kind: str, envelope: _Envelope, content: dict[str, Any], mark: dict[str, str] | None) -> Address:
@@ -231,10 +250,10 @@ def _address(kind: str, envelope: _Envelope, content: dict[str, Any], mark: dict
 def _mark_of(custom: Any) -> dict[str, str] | None:
     """The record that a standard event of ours was written for."""
     mark = custom.get("knowngood") if isinstance(custom, dict) else None
-    if not isinstance(mark, dict) or mark.get("record") not in RECORDS:
+    if not isinstance(mark, dict):
         return None
     named = {name: mark[name] for name in ("record", "source", "source_id") if isinstance(mark.get(name), str)}
-    return named if len(named) == 3 else None
+    return named if len(named) == 3 and named["record"] in RECORDS else None
 
 
 def without_people(value: Any, people: People) -> Any:

@@ -110,7 +110,7 @@ def _resolved(fields: Fields, event: Event) -> None:
 
 def _artifact(fields: Fields, event: Event) -> None:
     artifact = artifact_of(event.subject)
-    fields |= {"service": artifact.get("name"), "version": artifact.get("version"), "digest": artifact.get("digest")}
+    fields |= {"service": artifact.get("name"), "version": artifact.get("version"), "artifact_digest": artifact.get("digest")}
 
 
 def _packaged(fields: Fields, event: Event) -> None:
@@ -119,7 +119,7 @@ def _packaged(fields: Fields, event: Event) -> None:
     change = event.content["change"]["id"]
     # A change may be a pull request; only a commit says what it was built from.
     if re.fullmatch(r"[0-9a-f]{7,64}", change):
-        fields["revision"] = change
+        fields["vcs_revision"] = change
 
 
 def _signed(fields: Fields, event: Event) -> None:
@@ -148,12 +148,12 @@ def _ticket(fields: Fields, event: Event) -> None:
 
 def _ticket_created(fields: Fields, event: Event) -> None:
     _ticket(fields, event)
-    fields["created"] = fields.get("created") or event.at
+    fields["created_at"] = fields.get("created_at") or event.at
 
 
 def _ticket_closed(fields: Fields, event: Event) -> None:
     _ticket(fields, event)
-    fields["closed"] = event.at
+    fields["closed_at"] = event.at
 
 
 def _change(fields: Fields, event: Event) -> None:
@@ -184,8 +184,7 @@ def _abandoned(fields: Fields, event: Event) -> None:
 
 def _samples(content: Fields) -> list[Fields]:
     shared = {name: value for name, value in content.items() if name != "points"}
-    points = content["points"] if isinstance(content["points"], list) else []
-    return [{**shared, **point} for point in points if isinstance(point, dict)]
+    return [{**shared, **point} for point in content["points"]]
 
 
 _APPLY: dict[str, Callable[[Fields, Event], None]] = {

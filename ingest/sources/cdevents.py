@@ -158,16 +158,21 @@ def _events(file: Path, people: People) -> Iterator[Event | Problem]:
 
 
 def _event(number: int, line: bytes, people: People) -> Event | Problem:
+    said = None
     try:
         said = json.loads(line)
-    except (ValueError, RecursionError):
-        return _problem(number, line, Refusal(None, "json", "This line is not JSON. Write one event a line."))
-    try:
+        if b"\\u" in line:
+            # Half a character is none, and no table can hold it.
+            json.dumps(said, ensure_ascii=False).encode()
         return event_of(said, people)
-    except Refusal as refusal:
-        return _problem(number, line, refusal, said, people)
+    except UnicodeEncodeError:
+        return _problem(number, line, Refusal(None, "surrogate", "This line holds half a character (an unpaired surrogate)."))
+    except ValueError:
+        return _problem(number, line, Refusal(None, "json", "This line is not JSON. Write one event a line."))
     except RecursionError:
         return _problem(number, line, Refusal(None, "depth", "This line nests too deep to be an event."))
+    except Refusal as refusal:
+        return _problem(number, line, refusal, said, people)
 
 
 def _problem(number: int, line: bytes, refusal: Refusal, said: Any = None, people: People | None = None) -> Problem:
@@ -175,7 +180,10 @@ def _problem(number: int, line: bytes, refusal: Refusal, said: Any = None, peopl
     key = None
     if isinstance(said, dict) and people is not None:
         # Custom data may name anybody; what refuses an event is elsewhere.
-        raw = json.dumps(without_people({name: value for name, value in said.items() if name != "customData"}, people))
+        try:
+            raw = json.dumps(without_people({name: value for name, value in said.items() if name != "customData"}, people))
+        except RecursionError:
+            raw = ""
         context = said.get("context")
         key = f"{context.get('source')} {context.get('id')}" if isinstance(context, dict) else None
     return Problem(f"line {number}", refusal.field, refusal.rule, refusal.reason, raw[:_KEPT], "", key)

@@ -91,6 +91,8 @@ def load(
     if record in (*FROM_FILES, *FROM_CLONES):
         if mapping is not None or revised is not None:
             raise UsageError(f"{record} say themselves what is what and when: leave --map and --revised out.")
+        if record in FROM_FILES and not path.exists():
+            raise DataError(f"There is no {path}.")
         # Each clone is a source of its own: two of them may have the same tags.
         name = source or (f"{record}-{path.resolve().name.removesuffix('.git')}" if record in FROM_CLONES else record)
         code = _told(place, engine.load_source(place, path, record, source=name, options=given), publish=publish, as_json=as_json)
