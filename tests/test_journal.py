@@ -250,6 +250,27 @@ def test_an_end_that_was_cut_off_is_found_by_the_head_file(six: Journal) -> None
     assert [problem.what for problem in six.verify()] == ["the head file is gone: whether the end was cut off cannot be told"]
 
 
+def test_a_cut_that_was_written_over_is_still_found(six: Journal) -> None:
+    edited(six, "DELETE FROM entries WHERE seq > 4")
+    for number in range(5):
+        note(six, f"as if nothing had been {number}")
+    assert [(problem.seq, problem.what.split(":")[0]) for problem in six.verify()] == [(6, "is not the entry that the head file knows")]
+
+
+def test_an_entry_that_is_saved_is_saved_even_where_the_head_cannot_follow(six: Journal) -> None:
+    head = six.path.with_suffix(".head")
+    head.unlink()
+    head.mkdir()
+    assert note(six, "seventh").seq == 7
+    assert len(six.entries()) == 7
+    assert [problem.what for problem in six.verify()] == ["the head file cannot be read: whether the end was cut off cannot be told"]
+
+
+def test_nobody_else_speaks_sql_to_it(root: Path) -> None:
+    sources = [path for folder in ("toolkit", "ingest") for path in (root / folder).rglob("*.py")]
+    assert [path.name for path in sources if "sqlite3" in path.read_text()] == ["journal.py"]
+
+
 def test_a_chain_written_anew_together_with_its_head_is_found_only_by_a_hash_kept_elsewhere(six: Journal, tmp_path: Path) -> None:
     kept = six.head()[1]
     forged = Journal(tmp_path / "forged" / "journal.sqlite")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sqlite3
@@ -15,6 +14,7 @@ from typing import Any
 from toolkit.errors import Busy, DataError, KnowngoodError, UsageError
 from toolkit.store.chain import FIRST, Entry, Problem, broken, digest_of, entry_of, hash_of
 from toolkit.store.entries import KINDS, LONGEST, Body, canonical, checked, named
+from toolkit.store.head import Head
 from toolkit.store.lock import hold
 
 __all__ = ["Entry", "Journal", "Problem", "digest_of"]
@@ -165,7 +165,7 @@ class Journal:
             with other._opened() as con, self._opened() as target:
                 con.backup(target)
             if theirs:
-                self._write_head(theirs[-1].seq, theirs[-1].hash)
+                self._head.write(theirs[-1].seq, theirs[-1].hash)
 
     def _readable(self) -> list[Entry] | None:
         try:
@@ -195,25 +195,10 @@ class Journal:
                 guards = {name for (name,) in con.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")}
                 problems += [Problem(None, f"the guard {name} is gone: somebody could edit entries") for name in sorted(_GUARDS - guards)]
             problems += broken(self._rows(), hashes)
-        problems += self._cut(hashes)
+        problems += self._head.missed(hashes)
         if containing is not None and not any(value.startswith(containing) for value in hashes.values()):
             problems.append(Problem(None, f"no entry has the hash {containing}: the journal was cut off or rewritten before it"))
         return problems
-
-    def _cut(self, hashes: dict[int, str]) -> list[Problem]:
-        try:
-            told = json.loads(self._head.read_text())
-            number, expected = int(told["seq"]), str(told["hash"])
-        except FileNotFoundError:
-            return [Problem(None, "the head file is gone: whether the end was cut off cannot be told")] if len(hashes) > 1 else []
-        except (ValueError, KeyError, TypeError):
-            return [Problem(None, "the head file cannot be read: whether the end was cut off cannot be told")]
-        last = max(hashes)
-        if number > last:
-            return [Problem(None, f"the end is cut off: the journal had {number} entries and has {last}")]
-        if hashes.get(number) not in (expected, None):
-            return [Problem(number, "is not the entry that the head file knows: the journal was replaced or rewritten")]
-        return []
 
     # Inside
 
@@ -222,8 +207,8 @@ class Journal:
         return self.path.with_suffix(".lock")
 
     @property
-    def _head(self) -> Path:
-        return self.path.with_suffix(".head")
+    def _head(self) -> Head:
+        return Head(self.path.with_suffix(".head"))
 
     def _is_made(self) -> bool:
         if not self.path.exists():
@@ -231,7 +216,7 @@ class Journal:
         with self._opened() as con:
             return bool(con.execute("PRAGMA user_version").fetchone() != (0,))
 
-    def _rows(self, where: str = "true", *values: str | None) -> list[tuple[Any, ...]]:
+    def _rows(self, where: str = "true", *values: str | int | None) -> list[tuple[Any, ...]]:
         if not self.path.exists():
             return []
         with self._opened() as con:
@@ -285,30 +270,22 @@ class Journal:
             with self._opened() as con:
                 if con.execute("PRAGMA user_version").fetchone()[0] == 0:
                     # The head first: an entry without one would look as if somebody had taken it away.
-                    self._write_head(0, FIRST)
+                    self._head.write(0, FIRST)
                     con.execute("PRAGMA journal_mode = WAL")
                     con.executescript(f"BEGIN IMMEDIATE; {_MAKE} COMMIT;")
         self._prepared = True
 
     def _move_head(self, entry: Entry) -> None:
-        """Only ever forward: of two writers the one that comes later may have written the earlier entry."""
-        with hold(self._lock, wait=self.wait):
-            try:
-                there = int(json.loads(self._head.read_text())["seq"])
-            except (OSError, ValueError, KeyError, TypeError):
-                there = 0
-            if there < entry.seq:
-                self._write_head(entry.seq, entry.hash)
-
-    def _write_head(self, number: int, last: str) -> None:
-        draft = self._head.with_name(f"{self._head.name}.{os.getpid()}")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        """Only ever forward, since of two writers the later one may have written the earlier entry; and only along the chain: a head
+        that knows an entry which is not there any more stays, to show it."""
         try:
-            os.write(handle, json.dumps({"seq": number, "hash": last}).encode())
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        os.replace(draft, self._head)
+            with hold(self._lock, wait=self.wait):
+                number, last = self._head.read() or (0, FIRST)
+                if number == 0 or (number < entry.seq and self._rows("seq = ? AND hash = ?", number, last)):
+                    self._head.write(entry.seq, entry.hash)
+        except (OSError, ValueError, Busy):
+            # The entry is saved. A head that lags only finds less; to fail now would say that nothing was saved.
+            return
 
 
 def _last(con: sqlite3.Connection) -> tuple[int, str]:
