@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
 from datetime import timedelta
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -51,6 +54,45 @@ def test_a_prometheus_alert_fires_when_the_replay_says_so(below: bool) -> None:
                 assert row == wanted
                 compared += len(wanted)
     assert compared == len(LENGTHS) * 6 * ACROSS * len(LIMITS)
+
+
+def test_prometheus_itself_fires_where_the_replay_says(promtool: str, tmp_path: Path) -> None:
+    rows, across, durations = 16, 40, ("0s", "1m", "90s", "3m")
+    values = series(700, rows)[:, :across]
+    where = panel(all=arm(value=values))
+    alerts = {duration: watching("threshold", min_events=0, **{"for": duration}) for duration in durations}
+    rules = [{"alert": f"held {duration}", "expr": "errors > 0.1", "for": duration} for duration in durations]
+    told = [
+        # A scrape that failed is a stale marker: without one Prometheus would repeat the last sample for five minutes.
+        {"series": f'errors{{d="{place}"}}', "values": " ".join("stale" if math.isnan(v) else f"{v:g}" for v in values[:, place])}
+        for place in range(across)
+    ]
+    checks = []
+    for duration, alert in alerts.items():
+        found = fired(alert, where, [0.1], alert.n(60))
+        for minute in range(rows):
+            # Firing at its first time and, since then, as long as it holds: asked for at the first time alone.
+            firing = [place for place, (at,) in enumerate(found) if at == minute]
+            earlier = [place for place, (at,) in enumerate(found) if at is not None and at < minute]
+            over = values[minute] > 0.1
+            state = alert.states(alert.scores(where), (alert.n(60),))[alert.n(60)][minute] > 0.1
+            wanted = sorted({*firing, *(place for place in earlier if state[place])})
+            assert all(over[place] for place in wanted)
+            labels = [{"exp_labels": {"d": str(place)}} for place in wanted]
+            checks.append({"eval_time": f"{minute}m", "alertname": f"held {duration}", "exp_alerts": labels})
+    (tmp_path / "rules.json").write_text(json.dumps({"groups": [{"name": "g", "rules": rules}]}))
+    tests = {
+        "rule_files": ["rules.json"],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": told, "alert_rule_test": checks}],
+    }
+    (tmp_path / "test.json").write_text(json.dumps(tests))
+    done = subprocess.run([promtool, "test", "rules", "test.json"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[:2000] + done.stderr[:2000]
+    # It would have noticed.
+    checks[-1]["exp_alerts"] = [] if checks[-1]["exp_alerts"] else [{"exp_labels": {"d": "0"}}]
+    (tmp_path / "test.json").write_text(json.dumps(tests))
+    assert subprocess.run([promtool, "test", "rules", "test.json"], cwd=tmp_path, capture_output=True, timeout=120, check=False).returncode
 
 
 def test_samples_that_never_came_reset_the_clock_as_nan_does() -> None:
