@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from toolkit.criteria.policy import Policy
 from toolkit.facts import OVERRIDES, UNREAD, facts_of
 from toolkit.facts.practices import practice_facts
 from toolkit.facts.renamed import renamed
@@ -56,7 +57,8 @@ def publish(workspace: Workspace, *, force: bool = False, begun: Callable[[], No
 
 def _published(workspace: Workspace, *, force: bool) -> str:
     decided = workspace.journal.facts()
-    ledger, settings = workspace.ledger, settings_of(workspace)
+    ledger, policy = workspace.ledger, workspace.policy
+    settings = settings_of(workspace, policy)
     # All of one moment: while the ledger is open here, no flush can come between the reads.
     with ledger.opened():
         digest, coverage = ledger.digest(), ledger.coverage()
@@ -77,7 +79,7 @@ def _published(workspace: Workspace, *, force: bool) -> str:
         production=workspace.settings.production,
         coverage_start=start if isinstance(start, datetime) else None,
     )
-    tables |= watched(workspace.ledger, workspace.policy, tables["deployments"], records["owner"], horizon=horizon or _NEVER)
+    tables |= watched(workspace.ledger, policy, tables["deployments"], records["owner"], horizon=horizon or _NEVER)
     tables["incidents"] = with_criterion_met(tables["incidents"], tables["criteria_met"])
     if len(tables["watched"]) and workspace.ledger.digest() != digest:
         # Samples came in while they were read, a service at a time: these are of two moments.
@@ -106,9 +108,8 @@ def _published(workspace: Workspace, *, force: bool) -> str:
     return version
 
 
-def settings_of(workspace: Workspace) -> dict[str, Any]:
+def settings_of(workspace: Workspace, policy: Policy | None) -> dict[str, Any]:
     """What was set and agreed, as far as facts depend on it: part of the version."""
-    policy = workspace.policy
     return {
         **workspace.settings.model_dump(mode="json", include={"production", "horizon", "renamed", "time_zone"}),
         "criteria": policy.content() if policy is not None else None,
@@ -189,7 +190,7 @@ def version_of(digest: str, settings: dict[str, Any], coverage: pl.DataFrame, de
 def is_current(workspace: Workspace) -> bool:
     """Whether publishing now would give the version that is published. Raises DataError before the first publish."""
     ledger = workspace.ledger
-    version = version_of(ledger.digest(), settings_of(workspace), ledger.coverage(), workspace.journal.digest())
+    version = version_of(ledger.digest(), settings_of(workspace, workspace.policy), ledger.coverage(), workspace.journal.digest())
     return bool(version == workspace.meta["version"])
 
 

@@ -168,9 +168,10 @@ class Workspace:
             said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             raise UsageError(f"{file}: {said}") from error
 
-    @cached_property
+    @property
     def policy(self) -> Policy | None:
-        """The criteria that were agreed, from policy/criteria.toml; None where there are none. Raises DataError naming line and fix."""
+        """The criteria that were agreed, from policy/criteria.toml as it is now; None where there are none. Raises DataError naming line
+        and fix."""
         return Policy.read(self.root)
 
     @cached_property

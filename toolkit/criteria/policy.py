@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -14,7 +15,6 @@ from typing import Any
 
 import tomlkit
 from pydantic import ValidationError
-from tomlkit.exceptions import TOMLKitError
 
 from toolkit.criteria.criterion import Criterion
 from toolkit.criteria.kinds import criterion_of
@@ -139,8 +139,8 @@ class Policy:
     @cached_property
     def _document(self) -> dict[str, Any]:
         try:
-            return tomlkit.parse(self.text).unwrap()
-        except TOMLKitError as error:
+            return tomllib.loads(self.text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise DataError(f"{self.source}: {error}. Put the TOML right there.") from error
 
     def _criterion(self, place: int, table: Any) -> Criterion:
