@@ -116,6 +116,19 @@ def test_a_watch_ends_when_the_deployment_was_undone(told: Workspace) -> None:
     assert (rows["evaluations"] <= rows["left"].dt.total_minutes() + 1).all()
 
 
+def test_telemetry_told_under_an_old_name_is_the_services(mine: Workspace) -> None:
+    before = mine.facts.watched.select("deployment").collect()
+    settings = mine.root / "knowngood.toml"
+    old, *_ = mine.telemetry.services()
+    settings.write_text(settings.read_text() + f'\n[renamed]\n{old} = "brand-new"\n')
+    workspace = Workspace(mine.root)
+    publish(workspace)
+    assert "brand-new" in workspace.telemetry.services()
+    assert old not in workspace.telemetry.services()
+    assert workspace.facts.watched.select("deployment").collect().equals(before)
+    assert workspace.facts.telemetry.collect().is_empty()
+
+
 def test_without_a_policy_the_tables_are_there_and_empty(tmp_path: Path) -> None:
     workspace = Workspace.init(tmp_path)
     publish(workspace)

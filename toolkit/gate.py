@@ -149,7 +149,7 @@ def _samples(
 ) -> pl.DataFrame:
     """The samples of the service that the criteria may look at, in the order in which they came, under the deployment's own name."""
     series = sorted({series for one in criteria for series, _ in one.arms()})
-    rows = workspace.ledger.samples(subject.service, series) if samples is None else samples
+    rows = workspace.telemetry.samples(subject.service, series) if samples is None else samples
     rows = rows.filter(pl.col("service") == subject.service, pl.col("series").is_in(series))
     known = pl.DataFrame(
         {"source": [None], "source_id": [subject.source_id], "deployment": [subject.deployment]}, schema_overrides={"source": pl.String}

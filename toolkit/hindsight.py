@@ -15,6 +15,7 @@ from toolkit.criteria.policy import FILE, Policy
 from toolkit.criteria.spans import span
 from toolkit.criteria.terms import Terms
 from toolkit.errors import DataError, UsageError
+from toolkit.facts.renamed import renamed
 from toolkit.labels import LABELS, labels_of
 from toolkit.passage import CANDIDATES, Passages, detections, passages
 from toolkit.stats.proportions import clopper_pearson
@@ -207,10 +208,11 @@ def passages_of(
     deployments = watches(facts, horizon=at, watch=watch)
     elsewhere = unwatched(facts, deployments)
     if samples is not None:
-        rows = of_facts(samples, deployments, unwatched=elsewhere)
+        told = renamed({"sample": samples}, workspace.settings.renamed)["sample"]
+        rows = of_facts(told, deployments, unwatched=elsewhere)
         return passages(rows, deployments, criterion, numbers=numbers, horizon=watch)
     classes = classes_of(workspace.facts.owners.collect(), at)
-    return walked(workspace.ledger, criterion, deployments, classes, numbers=numbers, horizon=watch, elsewhere=elsewhere)
+    return walked(workspace.telemetry, criterion, deployments, classes, numbers=numbers, horizon=watch, elsewhere=elsewhere)
 
 
 def _published(workspace: Workspace, criterion: Criterion, numbers: tuple[int, ...]) -> Passages | None:

@@ -79,7 +79,7 @@ def _published(workspace: Workspace, *, force: bool) -> str:
         production=workspace.settings.production,
         coverage_start=start if isinstance(start, datetime) else None,
     )
-    tables |= watched(workspace.ledger, policy, tables["deployments"], records["owner"], horizon=horizon or _NEVER)
+    tables |= watched(workspace.telemetry, policy, tables["deployments"], records["owner"], horizon=horizon or _NEVER)
     tables["incidents"] = with_criterion_met(tables["incidents"], tables["criteria_met"])
     if len(tables["watched"]) and workspace.ledger.digest() != digest:
         # Samples came in while they were read, a service at a time: these are of two moments.

@@ -13,7 +13,7 @@ from toolkit.criteria import Criterion
 from toolkit.criteria.policy import Policy, narrows
 from toolkit.criteria.telemetry import PROBLEMS
 from toolkit.passage import CANDIDATES, HORIZON, PROFILE, WATCHED, Passages, detections, passages
-from toolkit.store.ledger import Ledger
+from toolkit.store.telemetry import Telemetry
 
 __all__ = ["MET", "classes_of", "looks_alike", "of_facts", "unwatched", "walked", "watched", "watches", "with_criterion_met"]
 
@@ -25,9 +25,9 @@ PAPERS = {"adopted_by", "why", "since", "until", "expires"}
 
 
 def watched(
-    ledger: Ledger, policy: Policy | None, deployments: pl.DataFrame, owners: pl.DataFrame, *, horizon: datetime
+    telemetry: Telemetry, policy: Policy | None, deployments: pl.DataFrame, owners: pl.DataFrame, *, horizon: datetime
 ) -> dict[str, pl.DataFrame]:
-    """The tables profiles, watched, criteria_met and telemetry, of the criteria of a policy over the samples of a ledger; empty without
+    """The tables profiles, watched, criteria_met and telemetry, of the criteria of a policy over the telemetry; empty without
     either. One service after the other: as much telemetry is in memory as one service has.
 
     profiles, watched: of the criteria in force at the horizon; see toolkit.passage. criteria_met: deployment, criterion, limit, n, t,
@@ -37,12 +37,12 @@ def watched(
     if policy is not None and policy.criteria:
         rows = watches(deployments, horizon=horizon, watch=policy.terms.horizon)
         classes, elsewhere = classes_of(owners, horizon), unwatched(deployments, rows)
-        for service in ledger.sampled():
+        for service in telemetry.services():
             mine = rows.filter(pl.col("service") == service)
             ours = [one for one in policy.criteria if one.concerns(service=service, service_class=classes.get(service))]
             if ours and len(mine):
                 series = sorted({series for one in ours for series, _ in one.arms()})
-                samples = of_facts(ledger.samples(service, series), mine, unwatched=elsewhere)
+                samples = of_facts(telemetry.samples(service, series), mine, unwatched=elsewhere)
                 found += _of_service(samples, mine, ours, policy, horizon.date())
     return {
         "profiles": pl.concat([pl.DataFrame(schema=PROFILE), *(one.profiles for one in found)]).sort("deployment", "criterion", "n", "t"),
@@ -53,7 +53,7 @@ def watched(
 
 
 def walked(
-    ledger: Ledger,
+    telemetry: Telemetry,
     criterion: Criterion,
     deployments: pl.DataFrame,
     classes: Mapping[str, str],
@@ -62,13 +62,13 @@ def walked(
     horizon: timedelta = HORIZON,
     elsewhere: pl.Series | None = None,
 ) -> Passages:
-    """One criterion over the samples of a ledger, a service at a time. deployments: as `watches` gives them; elsewhere: as `unwatched`
+    """One criterion over the telemetry, a service at a time. deployments: as `watches` gives them; elsewhere: as `unwatched`
     gives them."""
     found = []
-    for service in ledger.sampled():
+    for service in telemetry.services():
         mine = deployments.filter(pl.col("service") == service)
         if len(mine) and criterion.concerns(service=service, service_class=classes.get(service)):
-            samples = ledger.samples(service, sorted({series for series, _ in criterion.arms()}))
+            samples = telemetry.samples(service, sorted({series for series, _ in criterion.arms()}))
             samples = of_facts(samples, mine, unwatched=elsewhere)
             found.append(passages(samples, mine, criterion, numbers=numbers, horizon=horizon))
     return Passages(

@@ -20,6 +20,7 @@ from toolkit.store import warehouse
 from toolkit.store.journal import Journal
 from toolkit.store.ledger import Ledger
 from toolkit.store.people import PUBLISHED_KEY, key_at
+from toolkit.store.telemetry import Telemetry
 
 __all__ = ["Facts", "Privacy", "Settings", "Workspace"]
 
@@ -188,6 +189,11 @@ class Workspace:
     def published(self) -> bool:
         """Whether anything has been published yet."""
         return warehouse.current(self.state) is not None
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """The ledger's samples, by the names that services have now."""
+        return Telemetry(self.ledger, self.settings.renamed)
 
     @property
     def warehouse(self) -> Path:

@@ -142,11 +142,11 @@ def _excess(workspace: Workspace, criterion: Criterion, place: pl.DataFrame, ste
     """Service by service: row, at (evaluation), excess (failed requests beyond the usual)."""
     series, variant = criterion.arms()[0]
     deployments = workspace.facts.deployments.select("source", "source_id", deployment="id").collect()
-    for service in workspace.ledger.sampled():
+    for service in workspace.telemetry.services():
         mine = place.filter(pl.col("service") == service)
         if mine.is_empty():
             continue
-        samples = of_facts(workspace.ledger.samples(service, [series]), deployments).filter(pl.col("variant") == variant)
+        samples = of_facts(workspace.telemetry.samples(service, [series]), deployments).filter(pl.col("variant") == variant)
         counted = samples.join(mine, on="deployment").filter(pl.col("total") > 0, pl.col("at") >= pl.col("deployed_at"))
         if counted.is_empty():
             continue

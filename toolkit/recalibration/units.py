@@ -75,7 +75,7 @@ def _narrowed(workspace: Workspace, terms: Terms, criterion: Criterion) -> Itera
     classes = classes_of(workspace.facts.owners.collect(), until) if until is not None else {}
     if terms.unit == "service":
         ours = [name for name, one in classes.items() if criterion.service_class in (None, one)]
-        for service in sorted(set(ours) & set(workspace.ledger.sampled())):
+        for service in sorted(set(ours) & set(workspace.telemetry.services())):
             yield f"service {service}", criterion.model_copy(update={"service": service, "service_class": None})
     elif criterion.service_class is not None:
         yield f"class {criterion.service_class}", criterion
