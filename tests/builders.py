@@ -11,7 +11,7 @@ import polars as pl
 from toolkit.facts import OVERRIDES
 from toolkit.records import RECORDS
 
-__all__ = ["HORIZON", "NAMES", "deployment", "event", "flag_off", "frames", "history", "incident", "m", "override", "rollback", "t"]
+__all__ = ["HORIZON", "NAMES", "deployment", "event", "flag_off", "frames", "history", "incident", "m", "override", "rollback", "t", "told"]
 
 DAY_ONE = datetime(2026, 3, 2, tzinfo=UTC)
 # Far enough for every window to be over, near enough for a week after the first day to be seen whole.
@@ -94,6 +94,12 @@ def override(field: str, value: Any, *, of: str = "inc", source: str = "made", a
     return {"record": "override", "of": record, "source": source, "source_id": of, "field": field} | said
 
 
+def told(record: str, id: str, **given: Any) -> dict[str, Any]:
+    """Any other record of `shop`, by the names of its fields."""
+    own = {"service": "shop"} if "service" in RECORDS[record].model_fields else {}
+    return _row(record, own | given | {"source_id": id})
+
+
 def history(*rows: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Rows as records: by record name; what reviewers decided under `override`."""
     records: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
@@ -102,13 +108,13 @@ def history(*rows: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
             decision = {name: row["of"] if name == "record" else value for name, value in row.items() if name != "of"}
             records.setdefault("override", []).append(decision)
             continue
-        records[row["record"]].append({name: value for name, value in row.items() if name != "record"})
+        records.setdefault(row["record"], []).append({name: value for name, value in row.items() if name != "record"})
     return records
 
 
 def frames(records: dict[str, list[dict[str, Any]]]) -> dict[str, pl.DataFrame]:
     """The same as frames with every field of the record and its type."""
-    made = {name: pl.DataFrame(records.get(name, []), schema=_schema(name)) for name in NAMES}
+    made = {name: pl.DataFrame(records.get(name, []), schema=_schema(name)) for name in (*NAMES, *(records.keys() & RECORDS.keys()))}
     return made | {"override": pl.DataFrame(records.get("override", []), schema=OVERRIDES)}
 
 
@@ -118,6 +124,8 @@ def _schema(record: str) -> dict[str, Any]:
 
 def _type(annotation: Any) -> Any:
     said = str(annotation)
+    if "Literal[" in said:
+        return pl.String
     if "datetime" in said:
         return pl.Datetime("us", "UTC")
     for word, dtype in (("list[", pl.List(pl.String)), ("bool", pl.Boolean), ("float", pl.Float64), ("int", pl.Int64)):

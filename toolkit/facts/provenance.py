@@ -43,7 +43,7 @@ def supply_facts(
     rows = rows.with_columns(start=pl.coalesce("started_at", "deployed_at")).with_row_index("row")
     seen = versions(registry, rows)
     pinned = pl.col("digest").is_not_null()
-    named = pinned | pl.col("version").is_not_null() | pl.col("revision").is_not_null()
+    named = pinned | fixed_version().is_not_null() | pl.col("revision").is_not_null()
     promoted = _promotions(rows)
     own = rows.filter("production").with_columns(pinned=pinned, named=named, own_revision="revision")
     own = identified(own, registry).join(promoted, on="row", how="left", maintain_order="left")

@@ -33,10 +33,7 @@ def readiness(
     deployments since the known-good one whose migration cannot be taken back (null: nobody says anything of migrations, or there is
     nothing to go back to). kill_switch, kill_switch_at; rollback_test, rollback_test_status, rollback_test_at; owner, team, rota.
     """
-    runs = tables["deployments"].lazy().filter(pl.col("production") & pl.col("successful") & ~pl.col("drill")).select(_OF).collect()
-    runs = runs.drop_nulls("at").sort(*_KEY, "deployed_at", "id")
-    # A redeploy is transparent: what runs is what the deployment before it had brought in.
-    brought = runs.filter(pl.col("kind") != "redeploy")
+    brought = _brought(tables["deployments"], tables["rollbacks"])
     last = brought.unique(_KEY, keep="last", maintain_order=True)
     rows = last.select(*_KEY, running="id", running_version="version", since="deployed_at").with_row_index("row")
     rows = rows.pipe(_with_known_good, brought, records).pipe(_with_migration, brought, records)
@@ -54,6 +51,32 @@ _READY = [
     "proven_by", "proven_at", "irreversible", "kill_switch", "kill_switch_at", "rollback_test", "rollback_test_status",
     "rollback_test_at", "owner", "team", "rota",
 ]  # fmt: skip
+
+
+def _brought(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame:
+    """What brought an artifact into production, in order. A redeploy is transparent: what runs is what the one before had brought in; a
+    rollback that no deployment carried out, a switch of traffic say, brings back what it restores."""
+    live = pl.col("production") & pl.col("successful") & ~pl.col("drill") & ~pl.col("overlapped") & (pl.col("kind") != "redeploy")
+    runs = deployments.lazy().filter(live & pl.col("at").is_not_null()).select(_OF).collect()
+    moved = pl.col("parts").list.eval(pl.element().str.starts_with("deployment:")).list.any()
+    switched = (
+        rollbacks.lazy()
+        .filter(
+            pl.col("production"), ~pl.col("drill"), pl.col("mechanism").is_in(DEPLOY_MECHANISMS), pl.col("status") == "completed", ~moved
+        )
+        .select(*_KEY, "id", "restores", "completed_at")
+        .drop_nulls()
+        .collect()
+    )
+    if len(switched):
+        restored = deployments.lazy().select("source", "source_id", "version", restores="id")
+        back = switched.lazy().join(restored, on="restores").select(
+            *_KEY, "id", "source", "source_id", "version", kind=pl.lit("rollback"), deployed_at="completed_at",
+            superseded_at=pl.lit(None, pl.Datetime("us", "UTC")), failed_final=pl.lit(None, pl.String), at="completed_at",
+        )  # fmt: skip
+        runs = pl.concat([runs, back.collect()])
+    runs = runs.sort(*_KEY, "deployed_at", "id")
+    return runs.with_columns(superseded_at=pl.coalesce("superseded_at", pl.col("deployed_at").shift(-1).over(_KEY)))
 
 
 def _with_known_good(rows: pl.DataFrame, brought: pl.DataFrame, records: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
