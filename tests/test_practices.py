@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,8 +27,11 @@ from handmade import (
     workspace,
 )  # fmt: skip
 
+from toolkit.cli.entry import run
 from toolkit.metrics import METRICS, compare, explain, measure
 from toolkit.metrics.measurement import GROUPS, PRACTICES
+from toolkit.metrics.readiness import QUESTIONS
+from toolkit.workspace import Workspace
 
 DAY = timedelta(days=1)
 
@@ -361,3 +366,35 @@ def test_what_came_back_is_compared_with_the_window_before() -> None:
     assert found["effect"] == pytest.approx(2 / 3)
     assert found["low"] > 0
     assert found["real"]
+
+
+# On the sample, by the command
+
+
+def test_the_command_lists_practices_and_explains_each(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["metrics", "--group", "practices", "--window", "26w", "--json", "--workspace", str(demo)]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    told = {row["metric"].removesuffix("_p90") for row in rows}
+    assert told == {name for name, metric in METRICS.items() if metric.group in PRACTICES and metric.headline}
+    assert all(row["value"] is not None for row in rows if row["by"] is None)
+    assert {row["by"] for row in rows if row["metric"] == "gate_pass_rate"} > {None, "unit", "rollback", "chaos"}
+    for name in sorted(told):
+        found = explain(Workspace(demo), name, window="26w")
+        assert len(found.counted) == found.row["n"] > 0, name
+
+
+def test_the_command_says_what_could_be_rolled_back_now(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["readiness", "--json", "--workspace", str(demo)]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 12
+    assert {row["ready"] for row in rows} >= {"yes", "no"}
+    assert all(set(row["answers"]) == set(QUESTIONS) for row in rows)
+    # Each answer that is a yes or rests on something seen has its evidence; that there is none of a thing has none.
+    seen = [answer for row in rows for name, answer in row["answers"].items() if answer["answer"] == "yes" and name != "migration"]
+    assert all(answer["evidence"] for answer in seen)
+    assert run(["readiness", "--workspace", str(demo)]) == 0
+    table = capsys.readouterr().out
+    assert "back now?" in table
+    assert "notifications" in table
+    assert run(["readiness", "--service", "nope", "--workspace", str(demo)]) == 2
+    assert "There are: accounts" in capsys.readouterr().err

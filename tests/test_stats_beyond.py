@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from lifelines import KaplanMeierFitter
 
 from toolkit.stats.changepoints import change_in_counts, change_in_rate
 from toolkit.stats.clusters import rate_intervals
@@ -28,8 +29,11 @@ from toolkit.stats.detectability import (
     spread_of_logs,
     visible_difference,
 )
+from toolkit.stats.durations import sample
 from toolkit.stats.exact import binomial_p, fisher_p, mann_whitney_p
+from toolkit.stats.proportions import wilson
 from toolkit.stats.shrinkage import shrunk_rates
+from toolkit.stats.survival import compare_left, left_at
 
 
 @pytest.mark.parametrize(("deviation", "minutes"), [(5 * 60 + 16, 33), (5 * 60 + 1, 31), (6 * 60 + 53, 43)])
@@ -253,3 +257,43 @@ def test_too_little_to_split_is_no_change() -> None:
     assert change_in_counts([1, 2, 3]) is None
     assert change_in_counts([0] * 10) is None
     assert change_in_rate([1, 1, 1, 1], [1, 1, 1, 1]) is None
+
+
+# The share left at one age
+
+
+def test_the_share_left_at_an_age_and_its_interval_are_those_of_lifelines() -> None:
+    random = np.random.default_rng(7)
+    spans, going = random.exponential(80, 200), random.random(200) < 0.4
+    fitter = KaplanMeierFitter().fit(spans, ~going)
+    found = left_at(sample(np.zeros(200), spans, going, cells=1), 90.0)
+    assert found.value[0] == pytest.approx(float(fitter.survival_function_at_times(90).iloc[0]))
+    bounds = fitter.confidence_interval_survival_function_
+    at = bounds[bounds.index <= 90].iloc[-1]
+    assert (found.low[0], found.high[0]) == pytest.approx((at.iloc[0], at.iloc[1]))
+
+
+def test_cells_are_followed_each_for_itself() -> None:
+    # One of two by day 10; nobody within 90 days; nobody followed for so long; it happened to all; no rows.
+    spans = [10, 100, 100, 95, 30, 5, 7]
+    going = [False, True, True, True, True, False, False]
+    found = left_at(sample([0, 0, 1, 1, 2, 3, 3], spans, going, cells=5), 90.0)
+    assert found.value[:2].tolist() == [0.5, 1.0]
+    assert np.isnan(found.value[[2, 4]]).all()
+    assert found.value[3] == 0
+    assert found.followed[:4].tolist() == [100, 100, 30, 7]
+    # Never a point: Wilson over the two that were followed, over the two that there were.
+    assert (found.low[1], found.high[1]) == pytest.approx([float(end) for end in wilson(2, 2)])
+    assert (found.low[3], found.high[3]) == pytest.approx([float(end) for end in wilson(0, 2)])
+
+
+def test_two_shares_at_one_age_differ_by_their_difference() -> None:
+    spans, few, many = [100.0] * 40, [True] * 36 + [False] * 4, [True] * 20 + [False] * 20
+    times = [np.where(going, 100.0, 10.0) for going in (few, many)]
+    before, after = (left_at(sample(np.zeros(40), at, going, cells=1), 90.0) for at, going in zip(times, (few, many), strict=True))
+    found = compare_left(before, after)
+    assert found.effect == pytest.approx(0.5 - 0.9)
+    # Without censoring Greenwood's variance is the binomial one.
+    spread = np.sqrt(0.9 * 0.1 / len(spans) + 0.5 * 0.5 / len(spans))
+    assert (found.low, found.high) == pytest.approx((-0.4 - 1.95996 * spread, -0.4 + 1.95996 * spread), abs=1e-4)
+    assert found.p < 0.001

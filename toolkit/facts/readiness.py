@@ -17,6 +17,8 @@ __all__ = ["migrations", "readiness"]
 # As in `to_known_good`: what ran so long without failing is worth going back to.
 RAN_WELL = timedelta(hours=24)
 RAN_BRIEFLY = timedelta(hours=1)
+# Nobody goes back further than that.
+LOOKED_BACK = 100
 _KEY = ["service", "environment"]
 
 
@@ -36,7 +38,13 @@ def readiness(
     brought = _brought(tables["deployments"], tables["rollbacks"])
     last = brought.unique(_KEY, keep="last", maintain_order=True)
     rows = last.select(*_KEY, running="id", running_version="version", since="deployed_at").with_row_index("row")
-    rows = rows.pipe(_with_known_good, brought, records).pipe(_with_migration, brought, records)
+    failed = (
+        tables["deployments"]
+        .lazy()
+        .filter("production", pl.col("failed_final").is_in(["certain", "likely"]))
+        .select(*_KEY, "id", "version")
+    )
+    rows = rows.pipe(_with_known_good, brought, failed.collect(), records).pipe(_with_migration, brought, records)
     rows = rows.pipe(_with_proof, tables["rollbacks"]).pipe(_with_switch, records, horizon).pipe(_with_test, records, horizon)
     owned = owned_at(rows.with_columns(moment=pl.lit(horizon)), records).drop("service_class")
     rows = rows.join(owned, on="row", how="left", maintain_order="left")
@@ -44,7 +52,7 @@ def readiness(
 
 
 _OF = [
-    *_KEY, "id", "source", "source_id", "version", "kind", "deployed_at", "superseded_at", "failed_final", "at",
+    *_KEY, "id", "source", "source_id", "version", "kind", "deployed_at", "superseded_at", "at",
 ]  # fmt: skip
 _READY = [
     *_KEY, "running", "running_version", "since", "known_good", "known_good_version", "known_good_digest", "known_good_artifact",
@@ -54,10 +62,17 @@ _READY = [
 
 
 def _brought(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame:
-    """What brought an artifact into production, in order. A redeploy is transparent: what runs is what the one before had brought in; a
-    rollback that no deployment carried out, a switch of traffic say, brings back what it restores."""
+    """What brought an artifact into production, in order: the LOOKED_BACK last ones of each service and environment. A redeploy is
+    transparent: what runs is what the one before had brought in; a rollback that no deployment carried out, a switch of traffic say,
+    brings back what it restores."""
     live = pl.col("production") & pl.col("successful") & ~pl.col("drill") & ~pl.col("overlapped") & (pl.col("kind") != "redeploy")
-    runs = deployments.lazy().filter(live & pl.col("at").is_not_null()).select(_OF).collect()
+    places = deployments.lazy().with_row_index("place").filter(live & pl.col("at").is_not_null()).select("place", *_KEY).collect()
+    # They lie in lineage order: a service's last rows are those before the next one begins.
+    ends = places.select(pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(-1)) for name in _KEY).alias("end"))["end"].arg_true()
+    spans = pl.DataFrame({"end": ends.cast(pl.Int64)}).with_columns(begin=pl.col("end").shift(1, fill_value=-1) + 1)
+    spans = spans.with_columns(begin=pl.max_horizontal("begin", pl.col("end") + 1 - LOOKED_BACK))
+    last = spans.select(pl.int_ranges("begin", pl.col("end") + 1).explode())["begin"].drop_nulls()
+    runs = deployments.select(_OF)[places["place"].gather(last)]
     moved = pl.col("parts").list.eval(pl.element().str.starts_with("deployment:")).list.any()
     switched = (
         rollbacks.lazy()
@@ -69,31 +84,32 @@ def _brought(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame
         .collect()
     )
     if len(switched):
-        restored = deployments.lazy().select("source", "source_id", "version", restores="id")
-        back = switched.lazy().join(restored, on="restores").select(
+        named = pl.col("id").is_in(switched["restores"].implode())
+        restored = deployments.lazy().filter(named).select("source", "source_id", "version", restores="id").collect()
+        back = switched.join(restored, on="restores").select(
             *_KEY, "id", "source", "source_id", "version", kind=pl.lit("rollback"), deployed_at="completed_at",
-            superseded_at=pl.lit(None, pl.Datetime("us", "UTC")), failed_final=pl.lit(None, pl.String), at="completed_at",
+            superseded_at=pl.lit(None, pl.Datetime("us", "UTC")), at="completed_at",
         )  # fmt: skip
-        runs = pl.concat([runs, back.collect()])
+        runs = pl.concat([runs, back])
     runs = runs.sort(*_KEY, "deployed_at", "id")
     return runs.with_columns(superseded_at=pl.coalesce("superseded_at", pl.col("deployed_at").shift(-1).over(_KEY)))
 
 
-def _with_known_good(rows: pl.DataFrame, brought: pl.DataFrame, records: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def _with_known_good(rows: pl.DataFrame, brought: pl.DataFrame, failed: pl.DataFrame, records: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """The latest other version that had run well: 24 h in all, or an hour until something newer took its place; never failed."""
-    name = pl.coalesce("fixed", "id")
-    spells = brought.with_columns(fixed=fixed_version()).with_columns(name=name, next=pl.col("kind").shift(-1).over(_KEY))
+    name = pl.coalesce(fixed_version(), "id").alias("name")
+    spells = brought.with_columns(name, next=pl.col("kind").shift(-1).over(_KEY))
     ran = pl.col("superseded_at") - pl.col("deployed_at")
     briefly = ((ran >= RAN_BRIEFLY) & (pl.col("next") != "rollback")).fill_null(value=False)
-    failed = pl.col("failed_final").is_in(["certain", "likely"]).fill_null(value=False)
     good = (
         spells.group_by(*_KEY, "name")
         .agg(
-            well=((ran.sum() >= RAN_WELL) | briefly.any()) & ~failed.any(),
+            well=(ran.sum() >= RAN_WELL) | briefly.any(),
             current=pl.col("superseded_at").is_null().any(),
             **{column: pl.col(column).last() for column in ("id", "source", "source_id", "version", "deployed_at")},
         )
         .filter(pl.col("well") & ~pl.col("current"))
+        .join(failed.select(*_KEY, name), on=[*_KEY, "name"], how="anti")
         .sort(*_KEY, "deployed_at", "id")
         .unique(_KEY, keep="last", maintain_order=True)
     )
