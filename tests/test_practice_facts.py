@@ -104,6 +104,17 @@ def test_an_unsuccessful_rehearsal_promotes_nothing() -> None:
     assert one(found, "staged") is False
 
 
+def test_what_either_of_two_sources_knows_of_a_deployment_is_known() -> None:
+    found = facts(
+        built("v1", "a", vcs_revision="c1"),
+        deployment("v1", "10:00", id="ci"),
+        deployment("v1", "10:01", id="cluster", source="other", artifact_digest="a"),
+        said("proceed", "10:02", "cluster", source="other"),
+    )
+    assert found["provenance"].select("id", "pinned", "traceable").rows() == [("ci", True, True)]
+    assert one(found["verdicts"], "of_deployment") == "ci"
+
+
 # Gates
 
 

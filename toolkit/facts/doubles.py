@@ -10,7 +10,7 @@ import polars as pl
 from toolkit.facts.observed import ENDED_BADLY, ENDED_WELL, known, resolve
 from toolkit.facts.versions import MUTABLE_TAGS
 
-__all__ = ["DOUBLES", "TOLERANCE", "one_of_each"]
+__all__ = ["DOUBLES", "TOLERANCE", "filled", "one_of_each"]
 
 # Two tools note the end of one rollout seconds to a few minutes apart; two rollouts of one artifact this close are rare, and then they
 # are told apart by each source having both.
@@ -43,7 +43,7 @@ def one_of_each(
     incidents = told["incident"]
     for ref in sorted(_REFS):
         incidents = _followed(incidents, ref, doubles, deployments)
-    merged = {**told, "deployment": _filled(deployments, doubles), "incident": incidents}
+    merged = {**told, "deployment": filled(deployments, doubles), "incident": incidents}
     return merged, _decided(decisions, doubles), doubles
 
 
@@ -104,7 +104,7 @@ def _standing(pairs: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
     return found.join(shared, left_on="of_source_id", right_on="source_id", how="anti").sort(_KEY)
 
 
-def _filled(deployments: pl.DataFrame, doubles: pl.DataFrame) -> pl.DataFrame:
+def filled(deployments: pl.DataFrame, doubles: pl.DataFrame) -> pl.DataFrame:
     """Without the rows that go; those that stand have what only they knew, as far as the times stay in order."""
     stays = deployments.join(doubles, on=_KEY, how="anti", maintain_order="left")
     names = [name for name in deployments.columns if name not in (*_KEY, "service", "environment", "status")]

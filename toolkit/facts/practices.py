@@ -7,11 +7,12 @@ from datetime import datetime
 
 import polars as pl
 
+from toolkit.facts.doubles import filled
 from toolkit.facts.followups import action_items, followups
-from toolkit.facts.observed import PRODUCTION
+from toolkit.facts.observed import PRODUCTION, typed
 from toolkit.facts.ownership import services
 from toolkit.facts.provenance import supply_facts
-from toolkit.facts.readiness import readiness
+from toolkit.facts.readiness import migrations, readiness
 from toolkit.facts.switches import flag_changes
 from toolkit.facts.verdicts import verdicts
 
@@ -34,10 +35,15 @@ def practice_facts(
     input rows changes nothing.
     """
     incidents, rollbacks, deployments = (tables[name] for name in ("incidents", "rollbacks", "deployments"))
+    doubles = tables["doubles"]
+    if len(doubles):
+        # Of a deployment that two sources told of, what only one of them knew is known.
+        once = filled(typed("deployment", records["deployment"]), doubles)
+        records = {**records, "migration": migrations(records), "deployment": once}
     items = action_items(records, incidents, horizon=horizon)
     return {
         **supply_facts(records, deployments, rollbacks, horizon=horizon, production=production),
-        "verdicts": verdicts(records, deployments, horizon=horizon, production=production),
+        "verdicts": verdicts(records, deployments, doubles, horizon=horizon, production=production),
         "flag_changes": flag_changes(records, incidents, rollbacks, horizon=horizon, production=production),
         "action_items": items,
         "followups": followups(records, incidents, items, horizon=horizon, zone=zone),

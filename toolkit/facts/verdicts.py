@@ -18,7 +18,7 @@ STOPS = ("revert", "pause")
 
 
 def verdicts(
-    records: Mapping[str, pl.DataFrame], deployments: pl.DataFrame, *, horizon: datetime, production: Sequence[str]
+    records: Mapping[str, pl.DataFrame], deployments: pl.DataFrame, doubles: pl.DataFrame, *, horizon: datetime, production: Sequence[str]
 ) -> pl.DataFrame:
     """Verdicts with of_deployment (what they judge), `last` (no later decision of the same tool on it) and `outcome`.
 
@@ -28,7 +28,11 @@ def verdicts(
     rows = told("verdict", records).filter(pl.col("at") <= horizon).with_row_index("row")
     rows = in_production(rows, production)
     judged = deployments.lazy().filter(pl.col("service").is_in(rows["service"].unique().implode())).select(_OF).collect()
-    named = resolve(rows.select("row", "source", ref="deployment").drop_nulls("ref"), judged.select("source", "source_id", "id"), "id")
+    known = judged.select("source", "source_id", "id")
+    # What another source told of the same deployment means it as well.
+    standing = known.rename({"source": "of_source", "source_id": "of_source_id"})
+    known = pl.concat([known, doubles.join(standing, on=["of_source", "of_source_id"]).select(known.columns)])
+    named = resolve(rows.select("row", "source", ref="deployment").drop_nulls("ref"), known, "id")
     named = named.drop_nulls("id").select("row", "id", how=pl.lit("declared"))
     silent = rows.filter(pl.col("deployment").is_null()).sort("at")
     begun = judged.drop_nulls("start").sort("start", "id").select("service", "environment", "id", at="start")
