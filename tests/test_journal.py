@@ -75,6 +75,13 @@ def test_the_file_is_its_owners_alone(journal: Journal) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in (journal.path, journal.path.with_suffix(".head"))} == {0o600}
 
 
+def test_readers_and_writers_do_not_wait_for_each_other_and_what_is_saved_is_on_disk(journal: Journal) -> None:
+    note(journal)
+    with journal._opened() as con:
+        assert con.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert con.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
 def test_text_of_any_kind_comes_back_as_it_was(journal: Journal) -> None:
     texts = ["=1+1", "<script>alert(1)</script>", "\u202eabc", "a\x00b", "'); DROP TABLE entries; --", "x" * 10_000, "日本語"]
     for text in texts:

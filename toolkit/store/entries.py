@@ -120,7 +120,7 @@ class Override(Body):
 
 
 class Waiver(Body):
-    """A rule that does not hold for what the entry is about, until a day."""
+    """A rule that does not hold for what the entry is about, until a day: that is compared with the horizon, not with a clock."""
 
     fact = True
     targets = ("rule",)
