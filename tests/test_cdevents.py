@@ -63,6 +63,18 @@ DEPLOYED = {
     "finished_at": TEN, "revised_at": NOON,
 }  # fmt: skip
 PLACE = {"environment": {"id": "production"}}
+SHIPPED, TICKET = {**PLACE, "artifactId": OCI}, {"summary": "Do", "uri": "https://t/1", "creator": "ann", "resolution": "completed"}
+# The least that each type must say by the standard.
+SMALLEST: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("service.deployed", "service.upgraded", "service.rolledback"), SHIPPED),
+    **dict.fromkeys(("service.removed", "service.published", "incident.detected", "incident.resolved"), PLACE),
+    "incident.reported": {**PLACE, "ticketURI": "https://t/1"},
+    "artifact.packaged": {"change": {"id": "7"}},
+    "artifact.signed": {"signature": "abc"},
+    "artifact.published": {},
+    **dict.fromkeys(("ticket.created", "ticket.updated", "ticket.closed"), TICKET),
+    **{f"change.{what}": {} for what in ("created", "updated", "reviewed", "merged", "abandoned")},
+}
 INCIDENT = {**PLACE, "service": {"id": "shop"}, "description": "Slow"}
 
 
@@ -191,6 +203,24 @@ def test_an_event_that_is_not_read_says_why() -> None:
     assert "no record holds" in but("context", type="dev.cdeventsx.other-thing.done.0.1.0")
     assert "context: every event needs it" in refusal({"hello": 1})
     assert refusal([1])
+
+
+OTHERS = {
+    "artifact": "deleted downloaded", "branch": "created deleted", "build": "finished queued started",
+    "environment": "created deleted modified", "pipelinerun": "finished queued started", "repository": "created deleted modified",
+    "taskrun": "finished started", "testcaserun": "finished queued skipped started", "testoutput": "published",
+    "testsuiterun": "finished queued started",
+}  # fmt: skip
+
+
+def test_every_type_of_the_standard_is_read_or_refused_by_name() -> None:
+    read_here = {kind: content for kind, content in SMALLEST.items() if event_of(event(kind, content), PEOPLE).type == kind}
+    assert set(read_here) == set(VERSIONS)
+    assert len(VERSIONS) + sum(len(predicates.split()) for predicates in OTHERS.values()) == 45
+    for subject, predicates in OTHERS.items():
+        for predicate in predicates.split():
+            kind = f"dev.cdevents.{subject}.{predicate}.0.3.0"
+            assert refusal(event(kind, {})) == f"context.type: no record holds what {kind!r} says."
 
 
 def test_a_custom_event_of_a_later_version_waits_whole_until_it_is_understood() -> None:
