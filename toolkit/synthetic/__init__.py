@@ -12,6 +12,7 @@ import polars as pl
 from toolkit.synthetic import practices, recording
 from toolkit.synthetic.aftermath import retrospectives
 from toolkit.synthetic.bulk import big
+from toolkit.synthetic.faithful import faithful
 from toolkit.synthetic.files import file_name, write
 from toolkit.synthetic.frames import frame
 from toolkit.synthetic.judged import judgements
@@ -69,8 +70,10 @@ def synthesize(
     deployments_per_service_week: float = 2.6,
     telemetry_share: float = 0.3,
     end: datetime = END,
+    perfect: bool = False,
 ) -> History:
-    """Simulate `months` of releases, trouble and recoveries up to `end`. telemetry_share in [0, 1]. Equal arguments give equal frames."""
+    """Simulate `months` of releases, trouble and recoveries up to `end`. telemetry_share in [0, 1]. perfect: tools lose nothing of what
+    is stitched, nobody is wrong, and the truth has the rows of the core metrics too. Equal arguments give equal frames."""
     if services < 1 or months < 1:
         raise ValueError(f"At least one service and one month are needed, not {services} and {months}.")
     end = end.astimezone(UTC)
@@ -95,4 +98,6 @@ def synthesize(
         "sample": samples,
     }
     practices_truth = practised(world, records, supply=supply, judged=judged, looked_back=looked_back)
-    return History(records, truth_of(world) | practices_truth, (start, end))
+    if perfect:
+        records |= {name: frame(name, rows, source=SOURCE) for name, rows in faithful(world).items()}
+    return History(records, truth_of(world, counted=perfect) | practices_truth, (start, end))

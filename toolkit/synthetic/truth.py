@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from toolkit.synthetic.numbers import samples_of
 from toolkit.synthetic.things import Attempt, Outage, Rollout, World
 
 __all__ = ["truth_of"]
@@ -64,15 +65,19 @@ HOTFIXES: dict[str, Any] = {
     "place": pl.Int64,
     "worked": pl.Boolean,
 }
+SAMPLES: dict[str, Any] = {"metric": pl.String, "id": pl.String, "value": pl.Float64, "open": pl.Boolean}
 
 
-def truth_of(world: World) -> dict[str, pl.DataFrame]:
-    """failures, incidents, attempts, hotfixes; times beyond the end are null."""
+def truth_of(world: World, *, counted: bool = False) -> dict[str, pl.DataFrame]:
+    """failures, incidents, attempts, hotfixes; times beyond the end are null. counted: also samples, the rows of the core
+    metrics, which take a while to count by hand."""
+    outcome = {id(attempt): _outcome(attempt, world) for attempt in world.attempts} if counted else {}
     return {
         "failures": _table((_failure(r) for r in world.rollouts if r.failure and _begun(r, world.end)), FAILURES),
         "incidents": _table((_incident(o, world.end) for o in world.outages), INCIDENTS),
         "attempts": _table((_attempt(a, world) for a in world.attempts), ATTEMPTS),
         "hotfixes": _table(_hotfixes(world), HOTFIXES),
+        **({"samples": _table(samples_of(world, outcome), SAMPLES)} if counted else {}),
     }
 
 
