@@ -10,7 +10,7 @@ from importlib.metadata import version as distribution_version
 
 from cyclopts import App, CycloptsError
 
-from toolkit.cli import gating, intake, journaling, judging, kept, numbers, recalibrating, reviewing, showing, standing
+from toolkit.cli import exchanging, gating, intake, journaling, judging, kept, numbers, recalibrating, reviewing, showing, standing
 from toolkit.cli.output import talk
 from toolkit.cli.reviews import reviews
 from toolkit.errors import DataError, KnowngoodError, UsageError
@@ -63,6 +63,9 @@ for command in (
     app.command(command)
 app.command(journaling.journal)
 app.command(reviews)
+app.command(exchanging.export)
+app.command(exchanging.take_over, name="import")
+app.command(exchanging.criteria)
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
