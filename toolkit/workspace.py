@@ -7,20 +7,22 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 from polars.io.plugins import register_io_source
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from toolkit.criteria.policy import Policy
 from toolkit.errors import DataError, UsageError
 from toolkit.store import warehouse
 from toolkit.store.journal import Journal
 from toolkit.store.ledger import Ledger
 from toolkit.store.people import PUBLISHED_KEY, key_at
 from toolkit.store.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from toolkit.criteria.policy import Policy
 
 __all__ = ["Facts", "Privacy", "Settings", "Workspace"]
 
@@ -173,6 +175,9 @@ class Workspace:
     def policy(self) -> Policy | None:
         """The criteria that were agreed, from policy/criteria.toml as it is now; None where there are none. Raises DataError naming line
         and fix."""
+        # A third of what a command that needs no criteria would spend on starting.
+        from toolkit.criteria.policy import Policy
+
         return Policy.read(self.root)
 
     @cached_property

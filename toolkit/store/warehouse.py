@@ -11,7 +11,6 @@ from typing import Any
 import polars as pl
 
 from toolkit.errors import DataError
-from toolkit.facts.joins import at_rows
 from toolkit.store.connect import connect, literal, opened, quoted, select_list
 from toolkit.store.lock import hold
 
@@ -87,6 +86,9 @@ def _put_together(con: Any, table: str, columns: list[str], thin: list[str], unt
     frame = con.sql(f"SELECT {select_list(dense) or 'true'} FROM dense.{quoted(table)}{until}").pl()
     if apart:
         rows = con.sql(f"SELECT row, {select_list(apart)} FROM thin.{quoted(table)} WHERE row < {len(frame)}").pl()
+        # With it come all the passes, which most readers of a warehouse do without.
+        from toolkit.facts.joins import at_rows
+
         frame = at_rows(frame, rows, "row")
     return frame.select(columns)
 
