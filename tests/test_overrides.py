@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 
 from tests.builders import HORIZON, deployment, event, frames, history, incident, m, override, t
@@ -164,10 +165,10 @@ def test_a_cause_of_a_source_that_has_no_such_record_decides_nothing(stitch: Sti
 def test_every_decision_is_published_with_what_was_before() -> None:
     rows = (*TROUBLE, override("cause", "v1 9:00"), override("started_at", "9:55"), override("failed", "none", of="v2 9:50"))
     said = facts_of(frames(history(*rows)), horizon=HORIZON)["overrides"]
-    assert said.select("record", "id", "field", "value", "before", "found").rows() == [
-        ("deployment", "v2 9:50", "failed", "none", "likely", True),
-        ("incident", "inc", "cause", "v1 9:00", "v2 9:50", True),
-        ("incident", "inc", "started_at", "2026-03-02T09:55:00.000000Z", "2026-03-02T10:00:00.000000Z", True),
+    assert said.select("record", "id", "field", "value", "before", "found", "applied").rows() == [
+        ("deployment", "v2 9:50", "failed", "none", "likely", True, True),
+        ("incident", "inc", "cause", "v1 9:00", "v2 9:50", True, True),
+        ("incident", "inc", "started_at", "2026-03-02T09:55:00.000000Z", "2026-03-02T10:00:00.000000Z", True, True),
     ]
 
 
@@ -193,6 +194,22 @@ def test_a_decision_about_what_is_not_there_is_a_finding(decision: Row, id: str,
     facts = facts_of(frames(history(*TROUBLE, decision)), horizon=HORIZON)
     assert facts["health"].select("id", "rule", "text").rows() == [(id, "override_of_nothing", text)]
     assert facts["overrides"]["found"].to_list() == [False]
+
+
+@pytest.mark.parametrize(
+    ("rows", "decision", "id"),
+    [
+        ((deployment("s1", "9:50", environment="staging"), *TROUBLE), override("cause", "s1 9:50"), "inc"),
+        ((*TROUBLE, incident("10:12", id="again", duplicate_of="inc")), override("detected_at", "10:05", of="again"), "again"),
+        ((*TROUBLE, deployment("v9", None, None, id="timeless")), override("failed", "certain", of="timeless"), "timeless"),
+        (TROUBLE, override("started_at", "99d 10:00"), "inc"),
+    ],
+)
+def test_a_decision_that_no_fact_follows_is_a_finding(rows: tuple[Row, ...], decision: Row, id: str) -> None:
+    facts = facts_of(frames(history(*rows, decision)), horizon=HORIZON)
+    found = facts["health"].filter(pl.col("rule") == "override_without_effect")
+    assert found["id"].to_list() == [id]
+    assert facts["overrides"].select("found", "applied").rows() == [(True, False)]
 
 
 def test_without_decisions_nothing_is_listed_and_the_order_of_decisions_changes_nothing() -> None:

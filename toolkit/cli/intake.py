@@ -28,7 +28,10 @@ FINDINGS = 1
 FROM_FILES = ("cdevents", "reviews")
 # Folders with a history, of which a later load brings what is new.
 FROM_CLONES = ("git", "gitops")
-_MEND = {"override_of_nothing": "knowngood journal list; withdraw it, or load what it is about"}
+_MEND = {
+    "override_of_nothing": "knowngood journal list; withdraw it, or load what it is about",
+    "override_without_effect": "knowngood journal list; withdraw it, or decide otherwise",
+}
 LISTED = 50
 
 

@@ -116,14 +116,17 @@ def concerned(records: Mapping[str, pl.DataFrame], decisions: pl.DataFrame) -> d
     }
 
 
-def listed(decisions: pl.DataFrame, records: Mapping[str, pl.DataFrame], before: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """The decisions as they are published: record, id, source, source_id, field, value, before, found.
+def listed(
+    decisions: pl.DataFrame, records: Mapping[str, pl.DataFrame], before: Mapping[str, pl.DataFrame], after: Mapping[str, pl.DataFrame]
+) -> pl.DataFrame:
+    """The decisions as they are published: record, id, source, source_id, field, value, before, found, applied.
 
-    before: what the fact would be without any decision; found: whether there is such a record, and the one that the value names.
-    Times are ISO 8601, records are named by their ids. records: with ids; before: the facts without decisions.
+    before: what the fact would be without any decision; found: whether there is such a record, and the one that the value names;
+    applied: whether the fact follows. Times are ISO 8601, records are named by their ids. records: with ids; before, after: the facts
+    without decisions, and with them.
     """
     if decisions.is_empty():
-        records, before = ({name: frame.head(0) for name, frame in frames.items()} for frames in (records, before))
+        records, before, after = ({name: frame.head(0) for name, frame in frames.items()} for frames in (records, before, after))
     kinds = ("deployment", "incident")
     keys = pl.concat([records[kind].select(*_KEY, "id", record=pl.lit(kind)).join(decisions, on=_KEY, how="semi") for kind in kinds])
     rows = decisions.join(keys, on=["record", *_KEY], how="left", maintain_order="left")
@@ -131,7 +134,10 @@ def listed(decisions: pl.DataFrame, records: Mapping[str, pl.DataFrame], before:
     to = pl.concat([records[kind].select(to_source="source", to_id="source_id", to="id", target=pl.lit(kind)) for kind in kinds])
     named = to.join(decisions, on=["to_source", "to_id"], how="semi")
     rows = rows.with_columns(target=target).join(named, on=["target", "to_source", "to_id"], how="left", maintain_order="left")
-    rows = rows.join(_as_it_was(before), on=["record", *_KEY, "field"], how="left", maintain_order="left")
+    on = ["record", *_KEY, "field"]
+    rows = rows.join(_as_it_was(before), on=on, how="left", maintain_order="left")
+    rows = rows.join(_followed(after).with_columns(applied=True), on=on, how="left", maintain_order="left")
+    found = pl.col("id").is_not_null() & (pl.col("to").is_not_null() | pl.col("to_id").is_null())
     return rows.select(
         "record",
         "id",
@@ -139,14 +145,30 @@ def listed(decisions: pl.DataFrame, records: Mapping[str, pl.DataFrame], before:
         "field",
         value=pl.coalesce(_written("at"), "to", pl.format("{}/{}", "to_source", "to_id"), "word"),
         before="before",
-        found=pl.col("id").is_not_null() & (pl.col("to").is_not_null() | pl.col("to_id").is_null()),
+        found=found,
+        applied=found & (pl.col("applied").fill_null(value=False) | (pl.col("field") == "duplicate_of")),
     )
+
+
+def _first_parts(incidents: pl.DataFrame) -> pl.DataFrame:
+    """Of an incident that came back as a new one, decisions are about the first."""
+    return incidents.filter(~pl.col("id").str.contains(r"#\d+$") | (pl.col("id") == pl.col("source_id")))
+
+
+def _followed(after: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """record, source, source_id, field of the facts that follow a reviewer. A recovery may be that of an earlier stretch than the last:
+    there it is enough that the incident is not folded into another."""
+    incidents = _first_parts(after["incidents"])
+    sources = {field: pl.col(f"{field}_source") == "override" for field in (*_TIMES, "cause")}
+    sources["recovered_at"] = pl.lit(value=True)
+    rows = [incidents.filter(says).select(*_KEY, record=pl.lit("incident"), field=pl.lit(field)) for field, says in sources.items()]
+    labelled = after["deployments"].filter(pl.col("failed_source") == "override")
+    return pl.concat([*rows, labelled.select(*_KEY, record=pl.lit("deployment"), field=pl.lit("failed"))])
 
 
 def _as_it_was(before: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """record, source, source_id, field, before."""
-    # Of an incident that came back as a new one, decisions are about the first.
-    incidents = before["incidents"].filter(~pl.col("id").str.contains(r"#\d+$") | (pl.col("id") == pl.col("source_id")))
+    incidents = _first_parts(before["incidents"])
     innocent = pl.when("not_a_deployment").then(pl.lit("not_a_deployment"))
     values = {
         **{field: _written(field) for field in (*_TIMES, "recovered_at")},
@@ -163,13 +185,22 @@ def _written(name: str) -> pl.Expr:
 
 
 def unfounded(decisions: pl.DataFrame) -> pl.DataFrame:
-    """Health rows of published decisions about what is not there."""
-    lost = decisions.filter(~pl.col("found"))
+    """Health rows of published decisions about what is not there, and of those that no fact follows."""
+    lost = decisions.filter(~pl.col("applied"))
     return lost.select(
         "record",
         id=pl.coalesce("id", pl.format("{}/{}", "source", "source_id")),
-        rule=pl.lit("override_of_nothing"),
-        text=pl.when(pl.col("id").is_null())
+        rule=pl.when("found").then(pl.lit("override_without_effect")).otherwise(pl.lit("override_of_nothing")),
+        text=pl.when("found")
+        .then(
+            pl.format(
+                "its {} was overridden by {}, and nothing follows: it is folded into another, planned, in another environment, without "
+                "a time, or beyond the horizon",
+                "field",
+                "value",
+            )
+        )
+        .when(pl.col("id").is_null())
         .then(pl.format("its {} was overridden, and there is no such {}", "field", "record"))
         .otherwise(pl.format("its {} was overridden by {}, which is not there", "field", "value")),
     )

@@ -59,7 +59,7 @@ def facts_of(
         before = facts
     else:
         before = _stitched(overrides.concerned(told, decisions), decisions.clear(), horizon, production, coverage_start)
-    said = overrides.listed(decisions, told, before)
+    said = overrides.listed(decisions, told, before, facts)
     health = pl.concat([facts["health"], overrides.unfounded(said)]).sort("record", "rule", "id")
     return facts | {"health": health, "overrides": said, "doubles": doubles}
 
