@@ -150,6 +150,15 @@ def test_samples_of_a_deployment_that_nobody_told_of_are_named() -> None:
     assert seen.watched["deployment"].to_list() == ["d1"]
 
 
+def test_a_criterion_whose_step_does_not_go_into_the_samples_says_so() -> None:
+    def at(step: str) -> list[tuple[str, int, bool]]:
+        own = criterion_of({"name": "errors", "kind": "threshold", "limit": 0.1, "min_events": 0, "step": step})
+        return told(walk(counts(), criterion=own))
+
+    assert at("45s") == at("90s") == [("other_step", N, True)]
+    assert at("30s") == at("60s") == at("2m") == []
+
+
 def test_a_step_of_microseconds_asks_for_no_matrix_of_that_size() -> None:
     assert told(walk(counts(step=1e-6, declared=1e-6))) == [("too_fine", N, False)]
     assert [rule for rule, *_ in told(walk(counts(declared=1e300)))] == []

@@ -44,8 +44,8 @@ def gate(
     from datetime import UTC
 
     from toolkit.gate import EXIT, rule, subject_of
-    from toolkit.hindsight import samples_from
     from toolkit.metrics.scope import moment
+    from toolkit.store.sample_files import samples_from
 
     place = opened(workspace)
     began = moment(since, UTC) if since is not None else None

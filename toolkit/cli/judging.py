@@ -38,7 +38,7 @@ def replay(
     telemetry). A row's t, start and after_start are minutes: from the deployment to firing, to the incident's start, and between them.
     """
     from toolkit.hindsight import replay as replayed
-    from toolkit.hindsight import samples_from
+    from toolkit.store.sample_files import samples_from
 
     place = opened(workspace)
     say_if_stale(place)

@@ -10,7 +10,7 @@ import polars as pl
 
 from toolkit.criteria.criterion import Criterion
 from toolkit.criteria.panel import Arm, Panel
-from toolkit.criteria.telemetry import PROBLEMS, RULES, checked
+from toolkit.criteria.telemetry import PROBLEMS, RULES, checked, off_step
 
 __all__ = ["HORIZON", "laid_out"]
 
@@ -37,6 +37,8 @@ def laid_out(
     starts = starts.drop_nulls("deployed_at").unique("deployment", keep="first", maintain_order=True)
     rows, problems = checked(_assigned(ours, starts, criterion.lookback(), horizon), starts, criterion.arms())
     problems = pl.concat([problems, _unknown(ours, starts)])
+    if criterion.step is not None:
+        problems = pl.concat([problems, off_step(rows, starts, criterion.step // MICROSECOND)])
     rows = _evaluated(rows, criterion)
     if criterion.hears_silence:
         rows = pl.concat([rows, _silent(rows, starts, problems)], how="diagonal")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-__all__ = ["PROBLEMS", "RULES", "checked"]
+__all__ = ["PROBLEMS", "RULES", "checked", "off_step"]
 
 SERIES = ["deployment", "series", "variant"]
 TIME = pl.Datetime("us", "UTC")
@@ -29,6 +29,7 @@ RULES = {
     "duplicate": "the same sample more than once: it counts once",
     "conflicting": "one moment, two values: those moments count as missing",
     "unsorted": "samples out of order: they were sorted",
+    "other_step": "the criterion's step is no multiple or part of the samples': evaluated as near to it as samples allow",
     "cumulative_counter": "counts only ever rise: a running counter, where events of the step are wanted; the series is not used",
     "counter_reset": "a running counter that fell back: its events cannot be told; the series is not used",
     "mixed_steps": "samples at more than one distance: the series is not used",
@@ -37,11 +38,13 @@ RULES = {
     "unknown_deployment": "nobody has told of this deployment, or of its time: its samples are not used",
     "missing_baseline": "no baseline beside the canary: there is nothing to compare with; the series is not used",
 }
-_USED = {"negative_count", "more_bad_than_total", "not_a_number", "duplicate", "conflicting", "unsorted"}
+_USED = {"negative_count", "more_bad_than_total", "not_a_number", "duplicate", "conflicting", "unsorted", "other_step"}
 # So many counts, nearly all of them higher than the one before, are no chance.
 RISING, MOSTLY, AT_LENGTH = 8, 0.9, 20
 # A scrape is late by less than this share of a step; so many in a row at another distance are another step.
 LATE, IN_A_ROW, OFTEN = 0.25, 5, 0.05
+# So far may two steps be from going into one another.
+EVEN = 0.01
 FINEST = 1_000_000
 
 
@@ -78,10 +81,20 @@ def checked(rows: pl.DataFrame, starts: pl.DataFrame, arms: Sequence[tuple[str, 
     rows = rows.join(lost, on="deployment", how="anti")
     steps = rows.group_by("deployment").agg(_step().alias("step"))
     rows = rows.drop("step").join(steps, on="deployment", maintain_order="left")
-    problems = pl.concat(found).join(starts.select("deployment", "service"), on="deployment", how="left")
+    return rows, _as_problems(pl.concat(found), starts)
+
+
+def off_step(rows: pl.DataFrame, starts: pl.DataFrame, wanted: int) -> pl.DataFrame:
+    """Problems of series whose step and the criterion's own, in microseconds, do not go into one another."""
+    share = pl.max_horizontal(pl.col("step") / wanted, wanted / pl.col("step"))
+    return _as_problems(_counted(rows.filter((share - share.round()).abs() > EVEN), "other_step"), starts)
+
+
+def _as_problems(found: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
+    problems = found.join(starts.select("deployment", "service"), on="deployment", how="left")
     told = pl.col("rule").replace_strict(RULES, return_dtype=pl.String)
     problems = problems.with_columns(used=pl.col("rule").is_in(list(_USED)), text=told).select(*PROBLEMS)
-    return rows, problems.sort("deployment", "series", "variant", "rule")
+    return problems.sort("deployment", "series", "variant", "rule")
 
 
 def _counted(broken: pl.DataFrame, rule: str) -> pl.DataFrame:
