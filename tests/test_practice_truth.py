@@ -21,7 +21,7 @@ Rows = list[dict[str, Any]]
 END = SAMPLE["end"]
 DAY = timedelta(days=1)
 # Three seeds, three sizes.
-HISTORIES = [(seed, services, months) for seed in (1, 2, 3) for services, months in ((3, 4), (6, 6), (10, 9))]
+HISTORIES = [(seed, services, months) for seed in (1, 2, 3) for services, months in ((3, 4), (5, 5), (9, 7))]
 
 
 class Team:

@@ -383,6 +383,14 @@ def test_the_command_lists_practices_and_explains_each(demo: Path, capsys: pytes
         assert len(found.counted) == found.row["n"] > 0, name
 
 
+@pytest.mark.parametrize(
+    "kind", ["followups", "action_items", "versions", "provenance", "checks", "gates", "verdicts", "flag_changes", "services"]
+)
+def test_the_command_lists_the_facts_of_practices(demo: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    assert run(["facts", kind, "--service", "payments", "--workspace", str(demo)]) == 0
+    assert "payments" in capsys.readouterr().out
+
+
 def test_the_command_says_what_could_be_rolled_back_now(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["readiness", "--json", "--workspace", str(demo)]) == 0
     rows = json.loads(capsys.readouterr().out)

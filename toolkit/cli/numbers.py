@@ -50,6 +50,22 @@ Group = Literal[
     "ownership",
 ]
 
+Kind = Literal[
+    "deployments",
+    "rollbacks",
+    "incidents",
+    "hotfixes",
+    "followups",
+    "action_items",
+    "versions",
+    "provenance",
+    "checks",
+    "gates",
+    "verdicts",
+    "flag_changes",
+    "services",
+]
+
 # More rows than a person reads in a terminal.
 LISTED = 50
 
@@ -143,7 +159,7 @@ def _compared(words: list[str], names: tuple[str, ...], workspace: Path | None, 
 
 
 def facts(
-    kind: Annotated[Literal["deployments", "rollbacks", "incidents", "hotfixes"], Parameter(help="Which facts.")],
+    kind: Annotated[Kind, Parameter(help="Which facts.")],
     *,
     service: Service = None,
     definition: Definition = "knowngood",
@@ -157,13 +173,16 @@ def facts(
     """
     import polars as pl
 
+    from toolkit.metrics.explanation import SHOWN
+    from toolkit.metrics.scope import SEVERAL_SERVICES
+
     if definition != "knowngood" and kind != "incidents":
         raise UsageError(f"--definition says what caused an incident; {kind} are the same by all of them.")
     place = opened(workspace)
     say_if_stale(place)
     frame = _with_causes(place, definition) if kind == "incidents" else getattr(place.facts, kind)
     if service is not None:
-        frame = frame.filter(pl.col("services").list.contains(service) if kind == "incidents" else pl.col("service") == service)
+        frame = frame.filter(pl.col("services").list.contains(service) if kind in SEVERAL_SERVICES else pl.col("service") == service)
     rows: pl.DataFrame = frame.collect()
     if to is not None:
         write_file(rows, to)
@@ -171,7 +190,7 @@ def facts(
     elif as_json:
         print_json(records(rows))
     else:
-        shown = _SHOWN[kind]
+        shown = _SHOWN.get(kind) or ["at", *SHOWN[kind]]
         print_table(shown, rows.tail(LISTED).select(shown).rows())
         if len(rows) > LISTED:
             talk(f"The last {LISTED} of {len(rows):,}; all of them, with all columns: --json, or --to {kind}.csv")

@@ -107,6 +107,7 @@ SHOWN = {
     "gates": ("id", "service", "environment", "version", "kind", "status"),
     "verdicts": ("id", "service", "of_deployment", "version", "tool", "criterion", "decision", "outcome"),
     "services": ("id", "service", "team", "rota"),
+    "flag_changes": ("id", "flag", "service", "environment", "action", "kill_switch", "of_incident", "outcome"),
 }
 
 
