@@ -110,12 +110,11 @@ def _flush(ledger: Ledger, run: int, source: str, kind: str, pages: list[Page], 
     load = Load(run, "", source, None, hashlib.sha256(raw).hexdigest(), "", now, mapping.model_dump_json(), items=raw, kind=kind)
     load = replace(load, log=any(page.log and page.raw for page in pages))
     last = replace(load, stream=STREAM, cursor=pages[-1].cursor)
-    _settle(ledger, load, pages, totals)
+    _refuse(ledger, load, pages, totals)
     if not kinds:
         if load.log:
             ledger.keep(load)
         ledger.move_cursor(replace(last, seen=_seen(pages, list(gathered))))
-        return
     for record in kinds:
         draft = ledger.folder / "staging.jsonl"
         draft.write_bytes(_lines(gathered[record]))
@@ -139,17 +138,21 @@ def _flush(ledger: Ledger, run: int, source: str, kind: str, pages: list[Page], 
                 totals[record] = before + ledger.flush(staged, 0, staged.rows - 1, load=this, final=True)
         finally:
             draft.unlink(missing_ok=True)
+    _settle(ledger, load, pages)
 
 
-def _settle(ledger: Ledger, load: Load, pages: list[Page], totals: dict[str, Counts]) -> None:
-    """What makes no record goes to quarantine, before the cursor moves."""
-    for what in dict.fromkeys(page.what for page in pages if page.what):
+def _refuse(ledger: Ledger, load: Load, pages: list[Page], totals: dict[str, Counts]) -> None:
+    """What makes no record goes to quarantine before the cursor moves."""
+    for what in dict.fromkeys(page.what for page in pages if page.refused):
         refused = [one for page in pages if page.what == what for one in page.refused]
-        settled = [key for page in pages if page.what == what for key in page.settled]
-        if refused or settled:
-            ledger.refuse(replace(load, record=what), refused, settled)
-        if refused:
-            totals[what] = totals.get(what, Counts()) + Counts(read=len(refused), quarantined=len(refused))
+        ledger.refuse(replace(load, record=what), refused)
+        totals[what] = totals.get(what, Counts()) + Counts(read=len(refused), quarantined=len(refused))
+
+
+def _settle(ledger: Ledger, load: Load, pages: list[Page]) -> None:
+    """What has come in leaves the quarantine only then: it may be the one place where it stood."""
+    for what in dict.fromkeys(page.what for page in pages if page.settled):
+        ledger.settle(replace(load, record=what), [key for page in pages if page.what == what for key in page.settled])
 
 
 def _seen(pages: list[Page], kinds: list[str]) -> tuple[Seen, ...]:

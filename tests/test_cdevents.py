@@ -318,7 +318,7 @@ def test_whatever_a_line_holds_the_good_ones_come_in(site: Workspace, tmp_path: 
             return {name: spoilt(item, deep + 1) for name, item in value.items()} | more
         return value
 
-    bad = [json.dumps(spoilt(chance.choice(good))) for _ in range(400)]
+    bad = [json.dumps(spoilt(chance.choice(good))).replace('"good ', '"odd ') for _ in range(400)]
     bad += ['{"context": ' + "[" * 3_000 + "]" * 3_000 + "}", '{"a":' * 900 + "1" + "}" * 900, "9" * 5_000, '{"context": NaN}']
     events = [*good[:20], *to_cdevents("deployment", {**whole, "source_id": "d2"})]
     reports = load_source(site, lines(tmp_path / "e.jsonl", *bad, *events), "cdevents")

@@ -56,7 +56,7 @@ def read(
 
 
 def _page(content: bytes, name: str, place: str, cursor: dict[str, Any], zone: ZoneInfo, people: People) -> Page:
-    page = Page({}, [], cursor, what="review", settled=[place])
+    page = Page({}, [], cursor, what="review")
     lines = content.decode("utf-8", "replace").splitlines()
     try:
         if len(content) > _LARGEST:
@@ -72,6 +72,7 @@ def _page(content: bytes, name: str, place: str, cursor: dict[str, Any], zone: Z
     else:
         page.records.update(review=[review], action_item=items)
         hidden = [{**item, "owner": people.pseudonym(item["owner"])} if "owner" in item else item for item in items]
+        page.settled.append(place)
         page.raw.append({"review": review, "action_items": hidden})
     return page
 

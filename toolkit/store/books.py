@@ -29,6 +29,7 @@ __all__ = [
     "write_raw",
     "write_refused",
     "write_seen",
+    "write_settled",
 ]
 
 
@@ -148,15 +149,17 @@ def write_quarantine(con: duckdb.DuckDBPyConnection, load: Load) -> int:
     return int(con.execute("SELECT count(*) FROM refused").fetchall()[0][0])
 
 
-def write_refused(con: duckdb.DuckDBPyConnection, load: Load, refused: Sequence[tuple[str, Problem]], settled: Sequence[str]) -> None:
-    """Pieces of files that make no record, each with its path. Rows whose key is `settled`, or read again here, leave."""
-    keys = [*settled, *(problem.key for _, problem in refused if problem.key is not None)]
+def write_settled(con: duckdb.DuckDBPyConnection, load: Load, keys: Sequence[str]) -> None:
+    """Rows of these keys leave."""
     con.execute(
         "DELETE FROM quarantine WHERE record = $record AND source = $source AND key IN (SELECT unnest($keys::VARCHAR[]))",
-        {"record": load.record, "source": load.source, "keys": keys},
+        {"record": load.record, "source": load.source, "keys": list(keys)},
     )
-    if not refused:
-        return
+
+
+def write_refused(con: duckdb.DuckDBPyConnection, load: Load, refused: Sequence[tuple[str, Problem]]) -> None:
+    """Pieces of files that make no record, each with its path, in place of what was refused under the same key before."""
+    write_settled(con, load, [problem.key for _, problem in refused if problem.key is not None])
     names = ("place", "field", "rule", "error", "raw", "key")
     frame = pl.DataFrame(
         {"path": [path for path, _ in refused], **{name: [getattr(problem, name) for _, problem in refused] for name in names}},

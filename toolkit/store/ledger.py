@@ -28,6 +28,7 @@ from toolkit.store.books import (
     write_raw,
     write_refused,
     write_seen,
+    write_settled,
 )
 from toolkit.store.connect import connect, literal, opened, quoted, select_list
 from toolkit.store.flush import write_losers, write_rows, wrote
@@ -187,10 +188,17 @@ class Ledger:
 
     # Writing
 
-    def refuse(self, load: Load, refused: Sequence[tuple[str, Problem]], settled: Sequence[str]) -> None:
-        """Keep in quarantine what of a file (its path beside each) makes no record, and free what has been `settled` since, by key."""
+    def refuse(self, load: Load, refused: Sequence[tuple[str, Problem]]) -> None:
+        """Keep in quarantine what of a file (its path beside each) makes no record, in place of what was kept under its key."""
         with self.opened(write=True) as con:
-            write_refused(con, load, refused, settled)
+            con.execute("BEGIN")
+            write_refused(con, load, refused)
+            con.execute("COMMIT")
+
+    def settle(self, load: Load, keys: Sequence[str]) -> None:
+        """Free what has come in since from quarantine, by key."""
+        with self.opened(write=True) as con:
+            write_settled(con, load, keys)
 
     def keep(self, load: Load) -> None:
         """Keep raw of which no record speaks."""
