@@ -266,8 +266,8 @@ def _git_dir(path: Path) -> Path:
         inner = folder / ".git"
         if inner.is_file():
             # A linked work tree or a submodule says where its repository is.
-            named = inner.read_text(encoding="utf-8", errors="surrogateescape")[:_LONGEST].removeprefix("gitdir:").strip()
-            inner = folder / named
+            with inner.open(encoding="utf-8", errors="surrogateescape") as file:
+                inner = folder / file.read(_LONGEST).removeprefix("gitdir:").strip()
         for place in (inner, folder):
             if (place / "HEAD").is_file() and ((place / "objects").is_dir() or (place / "commondir").is_file()):
                 return place.resolve()

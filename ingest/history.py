@@ -33,7 +33,7 @@ class Progress:
 
         A last commit that `tip` did not grow out of was taken away by a force-push: reading goes on from the last mark that is left.
         """
-        if cursor is None or cursor["reading"] != reading:
+        if cursor is None or cursor.get("reading") != reading:
             return cls(reading)
         marks = [(sha, datetime.fromisoformat(at)) for sha, at in cursor["marks"]]
         start = datetime.fromisoformat(cursor["start"]) if cursor["start"] else None

@@ -12,6 +12,7 @@ from ingest.report import RunReport
 from ingest.sources import gitops
 from tests.repositories import Repository, at
 from toolkit.errors import KnowngoodError
+from toolkit.metrics import measure
 from toolkit.publish import publish
 from toolkit.workspace import Workspace
 
@@ -327,6 +328,20 @@ def test_history_that_was_pushed_over_is_read_again_and_leaves_a_gap(site: Site)
     assert [report.skipped for report in site.synced()] == [True]
 
 
+def test_over_such_a_gap_a_number_is_unknown_and_not_small(site: Site) -> None:
+    kept = site.repo.commit("01-05 10:00", {"apps/production/shop.yaml": tag("v1")})
+    site.repo.commit("01-06 10:00", {"apps/production/shop.yaml": tag("v2")})
+    site.repo.commit("01-07 10:00", {"apps/production/shop.yaml": tag("v3")})
+    site.synced()
+    site.repo.git("reset", "--quiet", "--hard", kept)
+    site.repo.commit("01-20 10:00", {"apps/production/shop.yaml": tag("v4")})
+    site.synced()
+    publish(site.workspace)
+    weeks = measure(site.workspace, "deployment_frequency", every="1w").select("value", "note").rows()
+    assert weeks[0][0] is None
+    assert weeks[-1][0] is not None
+
+
 def test_a_branch_that_was_set_back_leaves_a_gap_though_nothing_is_new(site: Site) -> None:
     kept = site.repo.commit("01-05 10:00", {"apps/production/shop.yaml": tag("v1")})
     site.repo.commit("01-06 10:00", {"apps/production/shop.yaml": tag("v2")})
@@ -379,6 +394,12 @@ def test_a_shallow_clone_begins_where_it_was_cut(repo: Repository, tmp_path: Pat
     cut.git("fetch", "--quiet", "--depth=2", f"file://{repo.path}", "main:main", "--update-head-ok")
     # That every file came with the commit at the cut is not true.
     assert found(cut, "service", "version") == [("shop", "v7")]
+
+
+def test_a_source_that_was_of_another_kind_begins_anew(repo: Repository) -> None:
+    repo.commit("01-05 10:00", {"apps/production/shop.yaml": tag("v1")})
+    pages = gitops.read({"files": {}}, path=str(repo.path), files="apps/{environment}/{service}.yaml")
+    assert [row["version"] for page in pages for row in page.records["deployment"]] == ["v1"]
 
 
 def test_options_that_changed_read_everything_anew(site: Site) -> None:

@@ -62,6 +62,12 @@ _EXAMPLE = """\
 # path = "events/*.jsonl"
 # [sources.reviews]
 # path = "reviews"
+
+# A clone of the repository that says what runs where: each merge that changes a version is a deployment (docs/git.md).
+# [sources.ops]
+# kind = "gitops"
+# path = "../ops"
+# files = "apps/{environment}/{service}/values.yaml"
 """
 # The journal is not here: it is the only copy of people's work.
 _IGNORED = """\
