@@ -32,8 +32,8 @@ format: setup ## let ruff lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## the benchmark: ratios on this machine, and bench.json
-	$(BIN)/python -m tests.benchmarks
+bench: setup ## the benchmark: ratios on this machine, and bench.json (N=10000000: at that size)
+	$(BIN)/python -m tests.benchmarks $(if $(N),--sizes $(N))
 
 study: setup ## simulations with known truth: do the intervals and promises hold? (writes docs/study-*.md)
 	$(BIN)/python -m tests.studies

@@ -121,10 +121,10 @@ def test_a_resumed_load_goes_on_from_its_last_flush_with_its_own_time(tmp_path: 
     assert killed.exitcode == -signal.SIGKILL
     assert 200 < site.ledger.read("deployments", ["source_id"]).height <= 300
     other = tmp_path / "other.csv"
-    other.write_text("id,service,version\nd1,shop,other\nd999,shop,other\n")
+    other.write_text("id,service,version\nd1,shop,other\nd599,shop,other\n")
     load(site, other, "deployment")
     report = load(site, path, "deployment", flush_rows=FLUSH)
     assert report.resumed
     assert report.read == ROWS
-    rows = site.ledger.read("deployments").filter(pl.col("source_id").is_in(["d1", "d999"]))
+    rows = site.ledger.read("deployments").filter(pl.col("source_id").is_in(["d1", "d599"]))
     assert rows["version"].to_list() == ["other", "other"]

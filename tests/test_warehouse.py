@@ -18,6 +18,7 @@ import pytest
 
 from toolkit.errors import DataError
 from toolkit.store import warehouse
+from toolkit.store.connect import connect, opened
 
 
 def frame(value: int, rows: int = 3) -> pl.DataFrame:
@@ -109,6 +110,15 @@ def test_the_file_has_the_storage_version_that_older_programs_open(tmp_path: Pat
     assert tags["storage_version"].startswith("v1.4.0")
 
 
+def test_a_long_query_draws_nothing_where_json_is_written(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = warehouse.write(tmp_path, "v1", {"t": frame(1)}, {})
+    for connection in (connect(), opened(path, read_only=True)):
+        with connection as con:
+            con.execute("SET progress_bar_time = 1")
+            con.execute("SELECT count(*) FROM range(8_000) AS a, range(4_000) AS b WHERE (a.range * b.range) % 7 = 3").fetchall()
+    assert capfd.readouterr().out == ""
+
+
 def test_a_version_cannot_leave_the_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="file name"):
         warehouse.write(tmp_path, "../v1", {"t": frame(1)}, {})
@@ -160,6 +170,7 @@ import sys
 from pathlib import Path
 import polars as pl
 from toolkit.store import warehouse
+from toolkit.store.connect import connect, opened
 print("ready", flush=True)
 number = 1
 while True:

@@ -16,6 +16,8 @@ __all__ = ["connect", "literal", "opened", "quoted", "select_list"]
 
 # Enough for a million wide rows; beyond it DuckDB spills beside the file instead of growing.
 MEMORY_LIMIT = "768MB"
+# A query of more than two seconds would draw a bar on standard output, into the JSON that stands there.
+_SILENT = "SET enable_progress_bar_print = false"
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def connect(
         config["threads"] = threads
     con = duckdb.connect(":memory:" if path is None else str(path), read_only=read_only, config=config)
     try:
-        con.execute("SET TimeZone = 'UTC'")
+        con.execute(f"SET TimeZone = 'UTC'; {_SILENT}")
         yield con
     finally:
         con.close()
@@ -50,7 +52,7 @@ def opened(path: Path | str, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConn
     name = _ENGINE.attach(Path(path).absolute(), read_only=read_only)
     try:
         with _ENGINE.cursor() as con:
-            con.execute(f"USE {name}")
+            con.execute(f"USE {name}; {_SILENT}")
             yield con
     finally:
         _ENGINE.detach(name)
