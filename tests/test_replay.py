@@ -93,6 +93,18 @@ def test_a_notebook_replays_by_name_on_every_access(told: Workspace) -> None:
         kg.replay(told, "latency")
 
 
+def test_a_service_is_replayed_by_the_criterion_of_its_scope(told: Workspace, tmp_path: Path) -> None:
+    mine = Workspace(shutil.copytree(told.root, tmp_path / "mine"))
+    service, other, *_ = mine.telemetry.services()
+    own = f'[[criterion]]\nname = "canary errors"\nkind = "canary"\nlimit = 0.001\nmin_events = 1\nservice = "{service}"\n'
+    file = mine.root / "policy" / "criteria.toml"
+    file.write_text(file.read_text().replace("[recalibration]", own + "[recalibration]"))
+    found = kg.replay(mine, service=service)
+    assert found.criterion.setting() == 0.001
+    assert set(found.rows["service"]) == {service}
+    assert kg.replay(mine, service=other).criterion.setting() == 0.05
+
+
 def test_a_looser_limit_never_stops_more(told: Workspace) -> None:
     counts = [kg.replay(told, limit=limit).summary for limit in (0.002, 0.01, 0.5)]
     stops = [one["caught"] + one["early"] + one["false_stops"] + one["unknown_fired"] for one in counts]

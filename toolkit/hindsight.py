@@ -158,7 +158,7 @@ def replay(
     policy, meta = workspace.policy, workspace.meta
     horizon = datetime.fromisoformat(meta["horizon"]) if meta.get("horizon") else None
     terms = policy.terms if policy is not None else Terms()
-    chosen = criterion if isinstance(criterion, Criterion) else _chosen(policy, criterion, horizon)
+    chosen = criterion if isinstance(criterion, Criterion) else _chosen(workspace, policy, criterion, horizon, service)
     if n is not None and (n < 1 or not chosen.counts):
         raise UsageError(f"{chosen.name} is {chosen.kind}: {'say 1 or more.' if chosen.counts else 'it has no number beside its limit.'}")
     setting = _set(chosen, limit=limit, duration=duration)
@@ -169,14 +169,16 @@ def replay(
     return Replay(setting, judged(labels.filter(classes & only), seen, setting, n=n), seen.problems, terms, n)
 
 
-def _chosen(policy: Policy | None, name: str | None, horizon: datetime | None) -> Criterion:
+def _chosen(workspace: Workspace, policy: Policy | None, name: str | None, horizon: datetime | None, service: str | None) -> Criterion:
+    """The criterion of a name, else the first, in force at the horizon; for a service the one of its scope."""
     if policy is None or not policy.criteria:
         raise UsageError(f"There is no criterion to replay. Write one into {FILE}; `knowngood init --policy` begins it with an example.")
-    day = horizon.date() if horizon else None
-    if name is not None:
-        return policy.named(name, day)
-    current = policy.in_force(day) if day else policy.criteria
-    return (current or policy.criteria)[0]
+    if horizon is None:
+        return policy.named(name) if name is not None else policy.criteria[0]
+    classes = classes_of(workspace.facts.owners.collect(), horizon) if service is not None else {}
+    current = policy.in_force(horizon.date(), service=service, service_class=classes.get(service or ""))
+    named = [one for one in current if name is None or one.name == name]
+    return named[0] if named else policy.named(name, horizon.date()) if name is not None else (current or policy.criteria)[0]
 
 
 def _set(criterion: Criterion, *, limit: float | None, duration: str | timedelta | None) -> Criterion:
