@@ -38,6 +38,9 @@ bench: setup ## the benchmark: ratios on this machine, and bench.json (N=1000000
 study: setup ## simulations with known truth: do the intervals and promises hold? (writes docs/study-*.md)
 	$(BIN)/python -m tests.studies
 
+study: setup ## simulate what the intervals hold: docs/study-intervals.md
+	$(BIN)/python -m tests.study
+
 sample: setup ## write data/sample again, identically
 	$(BIN)/python -m toolkit.synthetic data/sample
 
