@@ -75,11 +75,10 @@ COMMANDS = [
     ["facts", "rollbacks"],
     ["facts", "incidents"],
     ["facts", "hotfixes"],
-    ["metrics", "--by", "service"],
+    ["metrics", "time_to_recover", "--by", "service"],
     ["explain", "time_to_recover"],
     ["quarantine"],
     ["coverage"],
-    ["doctor"],
 ]
 
 
