@@ -99,7 +99,7 @@ SHOWN = {
     "hotfixes": ("id", "service", "environment", "version", "kind", "status"),
     "rollbacks": ("id", "service", "environment", "mechanism", "status", "outcome", "incident", "storm"),
     "incidents": ("id", "title", "severity", "services", "status"),
-    "followups": ("id", "title", "severity", "services", "recovered_at"),
+    "followups": ("id", "title", "services", "recovered_at", "review", "next_repeat"),
     "action_items": ("id", "title", "kind", "services", "of_incident", "due", "closed"),
     "versions": ("id", "service", "version", "digests"),
     "provenance": ("id", "service", "environment", "version", "kind", "artifact", "passed"),

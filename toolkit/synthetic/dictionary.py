@@ -30,9 +30,10 @@ In a notebook, with the truth that no tool would know:
     history.records["deployment"]     # what tools recorded: late, partly, sometimes wrongly
     history.truth["failures"]         # what really failed, and why
 
-The truth has four tables: `failures` (the deployments that were bad, and how that showed), `incidents` (true causes and true times),
+The truth has eight tables: `failures` (the deployments that were bad, and how that showed), `incidents` (true causes and true times),
 `attempts` (which records belong to one attempt to restore, its `outcome` by the published rule on true times, and whether it `worked`) and
-`hotfixes` (chains of them, and which worked). A test stitches the records and compares.
+`hotfixes` (chains of them, and which worked); then `supply` (where each deployment came from and what it had passed), `verdicts`, `reviews`
+and `action_items`. Tests stitch the records and compare.
 
 `make sample` also writes this page. The columns below are those of `toolkit/records.py`; a file with these column names loads without a
 mapping: `knowngood load deployments.csv --as deployment`. Times are ISO 8601 with a zone, lists are JSON, an empty cell is not known.
