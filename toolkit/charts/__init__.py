@@ -5,6 +5,7 @@ from toolkit.charts.minutes import phase_dots, phase_minutes, phase_shares, wher
 from toolkit.charts.palette import EVENTS, OKABE_ITO, PHASES, PROVENANCE, contrast
 from toolkit.charts.services import by_service
 from toolkit.charts.strip import strip, strip_events
+from toolkit.charts.thresholds import threshold_curve
 from toolkit.charts.trend import trend
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "phases_in_words",
     "strip",
     "strip_events",
+    "threshold_curve",
     "trend",
     "where_the_minutes_go",
 ]

@@ -25,6 +25,7 @@ def main() -> None:
             st.Page(HERE / "app_pages" / "overview.py", title="Overview", default=True),
             st.Page(HERE / "app_pages" / "incidents.py", title="Incidents"),
             st.Page(HERE / "app_pages" / "retrospective.py", title="Retrospective"),
+            st.Page(HERE / "app_pages" / "thresholds.py", title="Thresholds"),
         ],
         position="top",
     )

@@ -1,0 +1,245 @@
+"""Thresholds: what is in force, what is recommended, and what yours would have done."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from toolkit.charts import threshold_curve
+from toolkit.charts.trend import FEW
+from toolkit.criteria.policy import FILE, Policy
+from toolkit.hindsight import Replay
+from toolkit.recalibration.report import asked as decision
+from toolkit.recalibration.report import sentence
+from toolkit.recalibration.units import Unit
+from toolkit.thresholds import firings, latency
+from toolkit.ui import data, limits, parts
+from toolkit.ui.deciding import who
+from toolkit.ui.limits import Seen
+from toolkit.ui.scope import View
+from toolkit.ui.sentences import minutes
+from toolkit.untrusted import plain
+
+MINUTES = pl.duration(minutes=1)
+
+
+def thresholds() -> None:
+    whole = data.view()
+    if whole is None:
+        return
+    st.title("Thresholds")
+    parts.sample_notice(whole)
+    current = limits.policy()
+    if current is None or not limits.in_force(whole, current):
+        st.info(f"No criterion is in force. Write one into {FILE}, then publish.", title="Nothing to hold against the past")
+        st.code("knowngood init --policy     # begins the file with an example\nknowngood publish", language="sh")
+        return
+    found = chosen(whole, current)
+    if not len(found.passages.watched):
+        st.info("No deployment in its scope has telemetry that it reads: load samples, then publish.", title="Nothing was seen")
+        st.code("knowngood load samples.parquet --as sample", language="sh")
+        return
+    told()
+    key = (whole.version, found.criterion.name, current.text)
+    units = limits.known_units(key)
+    unit = of_unit(units)
+    limit, n = yours(found, unit)
+    settings = {"in force": (found.criterion.setting(), found.own), "yours": (limit, n)}
+    if unit is not None and unit.found.chosen is not None:
+        settings["recommended"] = (unit.found.chosen[1], unit.found.chosen[0])
+    replays = {name: limits.replayed(found, current, *setting) for name, setting in settings.items()}
+    compared(replays)
+    pictures(found, current, n, {name: setting[0] for name, setting in settings.items()})
+    recommendation(unit, units, key)
+    gallery(found, settings)
+    silence(whole, replays["in force"])
+    unknown(replays["yours"])
+    moving(found, limit, n, replays["yours"])
+
+
+def chosen(whole: View, current: Policy) -> Seen:
+    """The criterion in question; the address says which."""
+    there = limits.in_force(whole, current)
+    names = {f"{one.name}{f' · {one.service_class or one.service}' if one.service_class or one.service else ''}": one for one in there}
+    name = st.selectbox("Criterion", list(names), key="criterion", bind="query-params", format_func=plain)
+    one = names.get(name) or there[0]
+    return limits.seen(whole.version, one.name, current.text, (one.service, one.service_class))
+
+
+def told() -> None:
+    """What became of the last decision."""
+    if refused := st.session_state.pop("refused", None):
+        st.error(plain(refused), title="Not saved")
+    if saved := st.session_state.pop("saved", None):
+        st.success(plain(saved), title="Saved")
+
+
+def of_unit(units: list[Unit] | None) -> Unit | None:
+    """Whom the recommendation is for."""
+    if not units:
+        return None
+    names = {unit.of: unit for unit in units}
+    picked = st.segmented_control("Recommended for", list(names), default=next(iter(names)), required=True, key="unit", bind="query-params")
+    return names.get(picked or "", units[0])
+
+
+def yours(found: Seen, unit: Unit | None) -> tuple[float, int]:
+    """A limit and a number to try; both stand in the address, so that the view is a link."""
+    _, points = limits.curves(found, found.own)
+    low, high = min(points), max(points)
+    start = unit.found.chosen[1] if unit is not None and unit.found.chosen is not None else found.criterion.setting()
+    left, right = st.columns([5, 2], vertical_alignment="bottom")
+    with left:
+        step = max((high - low) / 200, 1e-6)
+        limit = st.slider(
+            "Your limit",
+            float(low),
+            float(max(high, low + step)),
+            float(min(max(start, low), high)),
+            step,
+            format="%.4g",
+            key="limit",
+            bind="query-params",
+        )
+    with right:
+        counted = found.criterion.counts or "evaluations"
+        n = st.selectbox(
+            counted.capitalize(),
+            list(found.numbers),
+            index=found.numbers.index(found.own) if found.own in found.numbers else 0,
+            key="n",
+            bind="query-params",
+        )
+    return float(limit), int(n if n in found.numbers else found.own)
+
+
+def compared(replays: dict[str, Replay]) -> None:
+    """The settings side by side, and each in one sentence."""
+    shown = [name for name in ("in force", "recommended", "yours") if name in replays]
+    for column, name in zip(st.columns(len(shown)), shown, strict=True):
+        told = replays[name].summary
+        with column, st.container(border=True, height="stretch"):
+            few = told["bad"] < FEW
+            st.metric(
+                name.capitalize(),
+                f"{told['caught']} of {told['bad']}",
+                f"{told['false_stops']} of {told['good']} good stopped",
+                delta_color="off",
+                delta_arrow="off",
+                help="Bad releases caught; below, good ones stopped for nothing.",
+            )
+            most = told["false_stops_at_most"]
+            st.caption(f"at most {most:.1%} of good ones" if most is not None else "no good one to judge by")
+            at = told["minutes_to_catch"]
+            st.caption("too few bad ones to say how fast" if few or at is None else f"half of them within {minutes(at)} of the impact")
+    st.markdown(f"##### {plain(replays['yours'].sentence)}")
+
+
+def pictures(found: Seen, current: Policy, n: int, marks: dict[str, float]) -> None:
+    rows, _ = limits.curves(found, n)
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Caught, by limit")
+        st.altair_chart(
+            threshold_curve(rows, "caught", title="caught", limits=marks), alt="Share of bad releases that each limit would have caught"
+        )
+    with right:
+        st.subheader("Stopped for nothing, by limit")
+        chart = threshold_curve(rows, "stops", title="stopped", limits=marks, cap=current.terms.alpha)
+        st.altair_chart(chart, alt="Share of good releases that each limit would have stopped, and the cap on it")
+    st.caption("With exact 95 % intervals. Full line: in force; dashes: recommended; dots: yours; grey: the cap on false stops.")
+
+
+def recommendation(unit: Unit | None, units: list[Unit] | None, key: tuple[str, str, str]) -> None:
+    st.subheader("Recommended")
+    if units is None:
+        st.caption("The newest deployments are a test that is looked at once: the journal notes who looked.")
+        st.button("Ask the past", on_click=limits.asked, args=(key,), type="primary")
+        return
+    if unit is None:
+        st.caption("No class of services to recommend for.")
+        return
+    found = unit.found
+    st.markdown(f"**{found.verdict.word.capitalize()}**, for {plain(unit.of)}. {plain(decision(unit))}")
+    if found.test is not None and found.chosen is not None:
+        st.markdown(f"In the test: {plain(sentence(unit, found.test, found.chosen))}")
+        st.markdown(f"In force there: {plain(sentence(unit, found.incumbent_test, found.incumbent))}")
+    for reason in found.reasons:
+        st.markdown(f"- `{reason.code}` {plain(reason.says)}")
+
+
+def gallery(found: Seen, settings: dict[str, tuple[float, int]]) -> None:
+    """Bad releases with when each setting fires, and what was stopped for nothing."""
+    tried = {name: (found.criterion.at(limit=limit, n=n, step=found.step), n) for name, (limit, n) in settings.items()}
+    rows = firings(found.labels, found.passages, tried)
+    times = {name: (pl.col(f"{name}_t").dt.total_microseconds() / 60e6).round(1) for name in tried}
+    shown = rows.select("deployed_at", "service", "deployment", "label", impact=pl.col("start").dt.total_microseconds() / 60e6, **times)
+    for title, label in (("Bad releases", "bad"), ("Stopped for nothing", "good")):
+        st.subheader(title)
+        part = (
+            shown.filter(pl.col("label") == label)
+            .drop("label", *(["impact"] if label == "good" else []))
+            .sort("deployed_at", descending=True)
+        )
+        if not len(part):
+            st.caption("None.")
+            continue
+        st.caption(
+            "Minutes from the deployment until each setting fires; empty: never."
+            + (" Impact: until its incident began." if label == "bad" else "")
+        )
+        st.dataframe(
+            part.head(parts.MOST_ROWS),
+            hide_index=True,
+            placeholder="–",
+            alt=f"{title}, newest first, with the minutes until each setting fires",
+            column_config={
+                "deployed_at": st.column_config.DatetimeColumn("Deployed, UTC", format="YYYY-MM-DD HH:mm", timezone="UTC"),
+                **{name: st.column_config.NumberColumn(f"{name.capitalize()}, min", format="%.1f") for name in (*times, "impact")},
+            },
+        )
+
+
+def silence(whole: View, own: Replay) -> None:
+    """Decision latency: what acting at once would have saved."""
+    st.subheader("From the criterion to the decision")
+    told = latency(whole.facts.incidents.filter(pl.col("production")).collect(), own.summary["false_stops"], own.summary["good"])
+    if not len(told.rows):
+        st.caption("In no incident did a criterion hold before a decision that is known.")
+        return
+    between = "" if told.low is None or told.high is None else f" ({minutes(told.low)} to {minutes(told.high)})"
+    st.markdown(
+        f"In {len(told.rows)} incidents a criterion held and people decided. Acting at once would have saved {minutes(told.saved)}{between}"
+        f" in all, and would have stopped {told.false_stops} of {told.good} good releases."
+    )
+
+
+def unknown(replay: Replay) -> None:
+    st.subheader("What is not known")
+    told = replay.summary
+    ended = told["good_not_identified"] + told["bad_not_identified"]
+    lines = (
+        f"{told['bad_without_telemetry']} of {told['bad']} bad releases had no telemetry.",
+        f"{told['unknown']} are neither known to be good nor bad; your limit would have stopped {told['unknown_fired']} of them.",
+        f"On {ended} that ended early, what it would have done later is not in the data.",
+    )
+    st.markdown(" ".join(lines))
+
+
+def moving(found: Seen, limit: float, n: int, replay: Replay) -> None:
+    """Propose, and decide about what others proposed."""
+    st.subheader("Move it")
+    who()
+    st.text_input("Why", key="proposal_why", max_chars=2000, placeholder="stands in the policy beside the limit")
+    evidence = {name: value for name, value in replay.summary.items() if isinstance(value, int | float)}
+    st.button("Propose yours", on_click=limits.propose_this, args=(found, limit, n, evidence))
+    for one in limits.open_proposals(found.criterion.name):
+        with st.container(border=True):
+            st.markdown(f"{plain(one.rule)}: **{one.state}**, proposed by {plain(one.entry.author)}: {plain(one.entry.why or '')}")
+            if one.state == "open":
+                left, right, _ = st.columns([1, 1, 4])
+                left.button("Approve", key=f"approve_{one.entry.id}", on_click=limits.decide, args=(one, "approved"))
+                right.button("Reject", key=f"reject_{one.entry.id}", on_click=limits.decide, args=(one, "rejected"))
+
+
+thresholds()
