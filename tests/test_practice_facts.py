@@ -305,6 +305,11 @@ def test_a_review_of_an_incident_that_came_back_as_another_is_of_the_last_that_h
     assert dict(found.select("id", "review").rows()) == {"inc": "one", "inc#2": "two"}
 
 
+def test_an_incident_whose_id_ends_like_a_ticket_number_is_found() -> None:
+    found = followed(incident("10:00", "11:00", id="org/ops#12"), review("1d 9:00", incident="org/ops#12"))
+    assert one(found, "review") == "review"
+
+
 def asked(id: str, closed: str | None = None, **given: Any) -> Row:
     return told("action_item", id, **{"incident": "inc", "created_at": "1d 9:00", "closed_at": closed} | given)
 

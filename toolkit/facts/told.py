@@ -53,7 +53,8 @@ def named_incident(refs: pl.DataFrame, incidents: pl.DataFrame, records: Mapping
     known = pl.DataFrame(schema={"source": pl.String, "source_id": pl.String}) if record is None or record.is_empty() else record
     known = fact_ids(known.select(pl.col("source", "source_id").cast(pl.String)))
     folded = incidents.select("id", record="duplicates").explode("record").drop_nulls("record")
-    own = incidents.select("id", record=pl.col("id").str.replace(r"#\d+$", ""))
+    own = incidents.select("id", "source", "source_id").join(known.rename({"id": "record"}), on=["source", "source_id"])
+    own = own.select("id", "record")
     begun = incidents.select("id", begun="link_time")
     places = pl.concat([own, folded]).unique().join(begun, on="id").sort("begun", "id", nulls_last=True)
     found = resolve(refs.drop_nulls("ref"), known, "id").drop_nulls("id").rename({"id": "record"}).join(places, on="record")
