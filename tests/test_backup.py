@@ -307,17 +307,19 @@ def test_from_the_command_a_backup_is_taken_and_brought_back(capsys: pytest.Capt
     assert (code, done["entries"]) == (0, 3)
 
 
-def test_a_decision_about_a_record_that_is_not_there_is_a_finding_of_doctor(capsys: pytest.CaptureFixture[str], shop: Workspace) -> None:
+def test_doctor_names_a_decision_about_what_is_not_there_and_a_journal_that_was_altered(
+    capsys: pytest.CaptureFixture[str], shop: Workspace
+) -> None:
     body = {"record": "incident", "source": "made", "id": "gone", "field": "cause", "value": "not_a_deployment"}
     shop.journal.append("override", "", body, author="Ann", why="w")
     assert run(["publish", "--workspace", str(shop.root)]) == 0
     capsys.readouterr()
+    with closing(sqlite3.connect(shop.journal.path, isolation_level=None)) as con:
+        con.execute("DROP TRIGGER entries_remain")
     code, found, _ = told(capsys, "doctor", place=shop)
     assert code == 1
     (finding,) = [one for one in found["findings"] if one["what"] == "incident: override_of_nothing"]
     assert "there is no such incident" in finding["why"]
     assert "knowngood journal" in finding["next"]
-    with closing(sqlite3.connect(shop.journal.path, isolation_level=None)) as con:
-        con.execute("DROP TRIGGER entries_remain")
-    altered = [one for one in told(capsys, "doctor", place=shop)[1]["findings"] if one["what"] == "journal"]
+    altered = [one for one in found["findings"] if one["what"] == "journal"]
     assert [one["why"] for one in altered] == ["the guard entries_remain is gone: somebody could edit entries"]
