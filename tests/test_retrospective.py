@@ -184,6 +184,29 @@ def test_an_action_item_is_asked_for_and_settled(place: Workspace, monkeypatch: 
     assert "due 1 August 2026 · done" in said(app)
 
 
+def test_what_other_tools_recorded_of_the_review_stands_beside(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {table: warehouse.read(place.warehouse, table) for table in warehouse.tables(place.warehouse)}
+    held = tables["incidents"]["at"].max()
+    review = {"source": "docs", "source_id": "R1", "incident": ID, "state": "published", "published_at": held, "root_causes": ["a | b"]}
+    item = {"source": "tracker", "source_id": "T1", "incident": ID, "title": "<b>Alert</b> sooner", "kind": "detect", "due": held}
+    rows = {"reviews": review, "action_items": item}
+    for name, row in rows.items():
+        tables[name] = pl.concat([tables[name], pl.DataFrame([row]).cast({key: tables[name].schema[key] for key in row})], how="diagonal")
+    warehouse.write(place.state, "told", tables, warehouse.meta(place.warehouse))
+    app = opened(place, monkeypatch)
+    assert table(app, "root_causes")["root_causes"].to_list() == ["a | b"]
+    assert table(app, "due")["state"].to_list() == ["open"]
+    assert page(place.root, "incidents", monkeypatch, find=ID).dataframe(key="incidents").value["tools"].to_list() == ["published"]
+    report = as_markdown(as_object(case(place), place.meta))
+    assert "| docs, R1 | published |" in report
+    assert r"| \<b\>Alert\</b\> sooner (tracker) | detect |" in report
+    # It is part of what is signed.
+    sign(place.journal, case(place), by=ANN)
+    tables["reviews"] = tables["reviews"].clear()
+    warehouse.write(place.state, "lost", tables, warehouse.meta(place.warehouse))
+    assert [what for what, _, _ in case(place).changed] == ["reviews in other tools"]
+
+
 def test_a_corrected_cause_is_published_and_its_effect_shown(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     rate = measure(place, "change_failure_rate", window="26w").row(0, named=True)
     app = opened(place, monkeypatch, WRONG)
@@ -205,6 +228,7 @@ def test_a_corrected_cause_is_published_and_its_effect_shown(place: Workspace, m
         f"{100 * row['value']:.2f} % ({row['k']} of {row['n']})" for row in (rate, now)
     )
     assert f"cause**: {UNDONE} instead of {NAMED}" in said(app)
+    assert f"| cause | {NAMED} | {UNDONE} |" in as_markdown(as_object(case(place, WRONG), place.meta))
     assert "counts: a reviewer said so" in " ".join(table(app, "why")["why"])
 
 

@@ -27,12 +27,16 @@ SPANS = ("detect", "decide", "act", "whole")
 
 @dataclass(frozen=True)
 class Findings:
-    """What the published facts say about one incident."""
+    """What the published facts say about one incident. reviews, asked: reviews and action items as other tools recorded them; before:
+    by subject and field, what a correction took the place of."""
 
     incident: Mapping[str, Any]
     phases: pl.DataFrame
     timeline: pl.DataFrame
     candidates: pl.DataFrame
+    reviews: pl.DataFrame
+    asked: pl.DataFrame
+    before: Mapping[tuple[str, str], str | None]
     horizon: datetime
     version: str
 
@@ -87,9 +91,22 @@ def findings_of(facts: Any, meta: Mapping[str, Any], id: str) -> Findings:
         phases=phases_of(row),
         timeline=timeline_of(facts, row, horizon),
         candidates=candidates_of(facts, row),
+        reviews=_named(facts.reviews, row).sort("published_at", "held_at", "source_id", nulls_last=True),
+        asked=_named(facts.action_items, row).sort("created", "source_id", nulls_last=True),
+        before=_before(facts),
         horizon=horizon,
         version=str(meta.get("version", "")),
     )
+
+
+def _named(records: pl.LazyFrame, row: Mapping[str, Any]) -> pl.DataFrame:
+    """Records that name the incident, of its own source or of a tool beside it."""
+    return records.filter(pl.col("incident").is_in([row["id"], row["source_id"]])).collect()
+
+
+def _before(facts: Any) -> dict[tuple[str, str], str | None]:
+    rows = facts.overrides.collect().iter_rows(named=True)
+    return {(subject(row["record"], row["source"], row["source_id"]), row["field"]): row["before"] for row in rows}
 
 
 def case_of(facts: Any, meta: Mapping[str, Any], entries: Iterable[Entry], id: str) -> Case:
@@ -136,6 +153,7 @@ def _content(found: Findings, said: Said) -> dict[str, Any]:
         "timeline": _digest(found.timeline.rows()),
         "candidates": [f"{id}: {why}" for id, why in found.candidates.select("id", "why").rows()],
         "corrections": [canonical([entry.about, entry.body["field"], entry.body["value"], entry.why]) for entry in said.corrections],
+        "reviews in other tools": _digest(found.reviews.select("source", "source_id", "state", "root_causes").rows()),
         "notes": _digest([entry.body["text"] for entry in said.notes]),
         "action items": [canonical([item.title, item.kind, item.owner, str(item.due or "")]) for item in said.items],
     }

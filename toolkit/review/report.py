@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from toolkit.review.case import Case
-from toolkit.review.wording import corrected, entry_in_words, said_value
+from toolkit.review.wording import before_of, corrected, entry_in_words, said_value
 from toolkit.untrusted import noted, plain, shortened
 
 __all__ = ["as_markdown", "as_object"]
@@ -24,10 +24,8 @@ class Ours(str):
     __slots__ = ()
 
 
-def as_object(case: Case, meta: Mapping[str, Any], before: Mapping[tuple[str, str], Any] | None = None) -> dict[str, Any]:
-    """The retrospective as plain values: incident, phases, timeline, candidates, corrections, items, notes, signatures, history, …
-
-    before: by (subject, field) what a correction changed, where it was published."""
+def as_object(case: Case, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """The retrospective as plain values: incident, phases, timeline, candidates, corrections, items, notes, signatures, history, …"""
     found, said = case.found, case.said
     return {
         "incident": dict(found.incident),
@@ -41,7 +39,7 @@ def as_object(case: Case, meta: Mapping[str, Any], before: Mapping[tuple[str, st
             {
                 "at": entry.at, "who": _who(entry), "what": corrected(entry),
                 "value": said_value(entry.body["field"], entry.body["value"]), "why": entry.why,
-                "before": (before or {}).get((entry.about, entry.body["field"])),
+                "before": before_of(found.before, entry),
             }
             for entry in said.corrections
         ],
@@ -49,6 +47,8 @@ def as_object(case: Case, meta: Mapping[str, Any], before: Mapping[tuple[str, st
             {name: getattr(item, name) for name in ("id", "title", "kind", "owner", "due", "state", "asked", "asked_by", "settled")}
             for item in said.items
         ],
+        "asked": found.asked.to_dicts(),
+        "reviews": found.reviews.to_dicts(),
         "notes": [{"at": entry.at, "who": _who(entry), "text": entry.body["text"]} for entry in said.notes],
         "signatures": [
             {"at": entry.at, "who": _who(entry), **{name: entry.body[name] for name in ("role", "digest", "statement")}}

@@ -24,7 +24,7 @@ SCHEMA: dict[str, Any] = {
 # Column of the incident: its lane, in words, and the column that says what it rests on.
 STAMPS = {
     "started_at": ("alerts", "impact began", "started_at_source"),
-    "criterion_met_at": ("alerts", "criterion held", None),
+    "criterion_met_at": ("alerts", "criterion held", "criterion_met_at_source"),
     "detected_at": ("alerts", "noticed", "detected_at_source"),
     "acknowledged_at": ("people", "acknowledged", None),
     "decided_at": ("people", "decided", "decided_at_source"),

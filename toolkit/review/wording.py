@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from toolkit.store.journal import Entry
 
-__all__ = ["FIELDS", "corrected", "entry_in_words", "said_value"]
+__all__ = ["FIELDS", "before_of", "corrected", "entry_in_words", "said_value"]
 
 FIELDS = {
     "started_at": "impact began",
@@ -36,6 +37,12 @@ def said_value(field: str, value: Any) -> str:
     if field.endswith("_at"):
         return str(value).replace("T", " ").removesuffix("Z").removesuffix(".000000")
     return str(value).replace("_", " ")
+
+
+def before_of(before: Mapping[tuple[str, str], str | None], entry: Entry) -> str | None:
+    """What a correction took the place of, as people read it; None where nothing was there, or where it is not published yet."""
+    was = before.get((entry.about, entry.body["field"]))
+    return None if was is None else said_value(entry.body["field"], was)
 
 
 def entry_in_words(entry: Entry) -> str:

@@ -17,7 +17,6 @@ from toolkit.metrics.scope import By, Every
 from toolkit.review import Case, Findings, State, findings_of, reviewed
 from toolkit.review.said import said_of
 from toolkit.store import warehouse
-from toolkit.store.entries import subject
 from toolkit.store.journal import Journal
 from toolkit.ui.scope import Frames, Scope, View, narrowed
 from toolkit.workspace import Workspace
@@ -78,12 +77,6 @@ def record_of(whole: View, id: str | None) -> tuple[str, str] | None:
     """Source and source's id of an incident; None for no incident."""
     rows = whole.facts.incidents.filter(pl.col("id") == (id or "")).select("source", "source_id").collect().rows()
     return rows[0] if rows else None
-
-
-def before(whole: View) -> dict[tuple[str, str], Any]:
-    """By what a correction is about and its field: what the facts would have there without any correction."""
-    rows = whole.facts.overrides.collect().iter_rows(named=True)
-    return {(subject(row["record"], row["source"], row["source_id"]), row["field"]): row["before"] for row in rows}
 
 
 def case(whole: View, id: str) -> Case:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 import streamlit as st
@@ -17,14 +18,26 @@ MINUTES = {phase: pl.col(phase).dt.total_microseconds() / 60e6 for phase in ("de
 CLICK = "A click on a row opens its retrospective."
 
 
-def incident_table(incidents: pl.DataFrame, scope: Scope, *, key: str, states: Mapping[str, str] | None = None, says: str = "") -> None:
-    """The newest rows of facts.incidents; states: how far the review of each is, by id. says: what to say over it."""
+def incident_table(
+    incidents: pl.DataFrame,
+    scope: Scope,
+    *,
+    key: str,
+    states: Mapping[str, str] | None = None,
+    elsewhere: Mapping[str, str] | None = None,
+    says: str = "",
+) -> None:
+    """The newest rows of facts.incidents. states, elsewhere: how far the review of each is here and in other tools, by id; says: what to
+    say over it."""
     shown = incidents.sort("at", "id", descending=True, nulls_last=True).head(parts.MOST_ROWS)
     cut = f"The newest {parts.MOST_ROWS:,} of {len(incidents):,}. " if len(incidents) > parts.MOST_ROWS else ""
     st.caption(says + cut + CLICK)
     ids = shown["id"].to_list()
     # Where reviews are what one looks for, their state is; elsewhere where the minutes went.
-    told = MINUTES if states is None else {"review": pl.Series([states[id] for id in ids], dtype=pl.String), "whole": MINUTES["whole"]}
+    told: dict[str, Any] = dict(MINUTES)
+    if states is not None:
+        review, tools = ([by.get(id) for id in ids] for by in (states, elsewhere or {}))
+        told = {"review": pl.Series(review, dtype=pl.String), "tools": pl.Series(tools, dtype=pl.String), "whole": MINUTES["whole"]}
     rows = shown.select(
         "at",
         *([] if states is None else ["id"]),
@@ -51,6 +64,7 @@ def incident_table(incidents: pl.DataFrame, scope: Scope, *, key: str, states: M
             "severity": "Severity",
             "title": st.column_config.TextColumn("Title", width="large" if states is None else "medium"),
             "review": "Review",
+            "tools": "In your tools",
             "remedy": "Remedy",
             "cause": "Cause",
             **number,

@@ -14,7 +14,7 @@ from toolkit.errors import UsageError
 from toolkit.records import ActionItem
 from toolkit.review import Case, Item, saving
 from toolkit.review.saving import Reviewer
-from toolkit.review.wording import FIELDS, corrected, entry_in_words, said_value
+from toolkit.review.wording import FIELDS, before_of, corrected, entry_in_words, said_value
 from toolkit.store.entries import TIMES
 from toolkit.store.journal import Entry, Journal
 from toolkit.ui import data, parts
@@ -106,12 +106,11 @@ def candidates(found: pl.DataFrame) -> None:
 
 def corrections(desk: Desk) -> None:
     in_force = desk.case.said.corrections
-    before = data.before(desk.whole)
     for entry in in_force:
         with st.container(border=True):
-            was = before.get((entry.about, entry.body["field"]))
+            was = before_of(desk.case.found.before, entry)
             value = said_value(entry.body["field"], entry.body["value"])
-            since = f" instead of {plain(said_value(entry.body['field'], was))}" if was else ""
+            since = f" instead of {plain(was)}" if was else ""
             st.markdown(f"**{plain(corrected(entry))}**: {plain(value)}{since}")
             st.caption(f"{_signed(entry)}: {plain(shortened(entry.why or '', 500))}")
             if not desk.case.said.closed:
@@ -181,7 +180,13 @@ def actions(desk: Desk) -> None:
             due = f"due {item.due:%-d %B %Y}" if item.due else "no date"
             st.caption(f"{plain(item.kind or 'no kind')} · {plain(shortened(item.owner or 'nobody', 100))} · {due} · {item.state}")
             settle(desk, item)
-    if not desk.case.said.items:
+    asked = desk.case.found.asked
+    if len(asked):
+        st.caption("From your tools")
+        state = pl.when(pl.col("closed").is_null()).then(pl.lit("open")).otherwise(pl.lit("done"))
+        told = asked.select("title", "kind", "due", "closed", state.alias("state"), "source")
+        st.dataframe(parts.legible(told), hide_index=True, placeholder="–", alt="Action items as other tools recorded them")
+    if not desk.case.said.items and not len(asked):
         st.caption("None asked for yet.")
     if desk.case.said.closed:
         return
@@ -209,6 +214,11 @@ def settle(desk: Desk, item: Item) -> None:
 
 
 def notes(desk: Desk) -> None:
+    reviews = desk.case.found.reviews
+    if len(reviews):
+        st.caption("Reviews in your tools")
+        told = reviews.select("source", "source_id", "state", "held_at", "published_at", pl.col("root_causes").list.join(", "), "url")
+        st.dataframe(parts.legible(told), hide_index=True, placeholder="–", alt="Reviews of this incident as other tools recorded them")
     for entry in desk.case.said.notes:
         with st.container(border=True):
             st.caption(_signed(entry))

@@ -29,6 +29,8 @@ class Frames:
     flag_changes: pl.LazyFrame
     verdicts: pl.LazyFrame
     overrides: pl.LazyFrame
+    reviews: pl.LazyFrame
+    action_items: pl.LazyFrame
 
 
 @dataclass(frozen=True)

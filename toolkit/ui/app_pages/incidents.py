@@ -44,7 +44,8 @@ def incidents() -> None:
         text = pl.concat_str(["id", "title", "cause_deployment"], separator=" ", ignore_nulls=True).str.to_lowercase()
         chosen = chosen.filter(text.str.contains(words.lower(), literal=True))
     if len(chosen):
-        incident_table(chosen, scope, key="incidents", states=states, says=summary(found, chosen, states))
+        says = summary(found, chosen, states)
+        incident_table(chosen, scope, key="incidents", states=states, elsewhere=in_tools(whole, chosen), says=says)
     elif len(found):
         st.info("Widen " + ", or ".join(guilty(words, cause, review)) + ".", title="No incident passes these filters")
     else:
@@ -76,6 +77,15 @@ def summary(found: pl.DataFrame, chosen: pl.DataFrame, states: Mapping[str, str]
     counted = [f"{n} {state}" for state in STATES if (n := sum(states[id] == state for id in chosen["id"].to_list()))]
     few = f"n {len(chosen)}: too few to sum up, so each speaks for itself. " if len(chosen) < FEW else ""
     return f"{few}{len(chosen):,} of {len(found):,} incidents in scope: {', '.join(counted)}. "
+
+
+def in_tools(whole: View, chosen: pl.DataFrame) -> dict[str, str]:
+    """How far the review of each is where other tools recorded one, by id: the last that was published or held."""
+    told = (
+        whole.facts.reviews.sort("published_at", "held_at", "source_id", nulls_last=False).select("state", source_id="incident").collect()
+    )
+    rows = chosen.select("id", "source_id").join(told.drop_nulls("state"), on="source_id")
+    return dict(rows.select("id", "state").iter_rows())
 
 
 def guilty(words: str, cause: list[str], review: list[str]) -> list[str]:
