@@ -52,7 +52,7 @@ TROUBLE = (
 def test_every_lane_holds_its_rows_in_order_of_time() -> None:
     assert lines(published(*TROUBLE)) == [
         ("deployments", "09:00", "release", "derived"),
-        ("deployments", "10:00", "release", "derived"),
+        ("deployments", "10:00", "release, the cause", "derived"),
         ("alerts", "10:10", "impact began", "declared"),
         ("alerts", "10:20", "noticed", "declared"),
         ("people", "10:30", "decided", "declared"),

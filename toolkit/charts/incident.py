@@ -70,7 +70,7 @@ def lanes(timeline: pl.DataFrame, start: datetime, end: datetime, *, height: int
     words = list(PROVENANCE)
     y = alt.Y("lane:N", title=None, sort=list(LANES), scale=alt.Scale(domain=list(LANES)), axis=_names())
     x = time_axis("at", start, end)
-    legend = alt.Legend(orient="top", title="Rests on", symbolSize=110)
+    legend = alt.Legend(orient="top", title="Rests on", symbolSize=110, symbolOpacity=1)
     colour = alt.Color("provenance:N", scale=alt.Scale(domain=words, range=[PROVENANCE[word][2] for word in words]), legend=legend)
     tooltip = [
         alt.Tooltip("what:N", title="What"),
@@ -82,7 +82,7 @@ def lanes(timeline: pl.DataFrame, start: datetime, end: datetime, *, height: int
     ]
     base = alt.Chart(drawn).encode(y=y, yOffset=alt.YOffset("level:Q", scale=alt.Scale(domain=[-1, 3])))
     spans = base.transform_filter("datum.until != null").mark_rule(strokeWidth=3, clip=True).encode(x=x, x2="until:T", color=colour)
-    marks = base.mark_point(size=110, strokeWidth=2, clip=True).encode(
+    marks = base.mark_point(size=110, strokeWidth=2, opacity=1, clip=True).encode(
         x=x,
         color=colour,
         fill=alt.Color("filled:N", scale=None, legend=None),

@@ -131,26 +131,26 @@ def _own(incident: Mapping[str, Any]) -> pl.Expr:
 
 def _deployments(facts: Any, incident: Mapping[str, Any], start: datetime, end: datetime) -> pl.DataFrame:
     begins, stops = pl.coalesce("started_at", "finished_at"), pl.coalesce("finished_at", "started_at")
-    hotfix = pl.col("hotfix").is_in(["certain", "likely"])
+    hotfix, caused = pl.col("hotfix").is_in(["certain", "likely"]), pl.col("id") == (incident["cause_deployment"] or "")
+    ended = pl.when(pl.col("status") != "succeeded").then(pl.format(", {}", pl.col("status").str.replace_all("_", " ")))
+    what = pl.when(hotfix).then(pl.lit("hotfix")).otherwise("kind")
+    # Of the cause one asks how that is known; of any other, how its kind is.
+    source = pl.when(caused).then(pl.lit(incident["cause_source"])).when(hotfix).then("hotfix_source").otherwise("kind_source")
     return (
         facts.deployments.filter(_own(incident) & (begins <= end) & (stops >= start))
         .select(
             lane=pl.lit("deployments"),
             at=begins,
             until=stops,
-            what=pl.format(
-                "{}{}",
-                pl.when(hotfix).then(pl.lit("hotfix")).otherwise("kind"),
-                pl.when(pl.col("status") == "succeeded")
-                .then(pl.lit(""))
-                .otherwise(pl.format(", {}", pl.col("status").str.replace_all("_", " "))),
-            ),
-            provenance=pl.when(hotfix).then(provenance("hotfix_source")).otherwise(provenance("kind_source")),
-            rule=pl.when(hotfix).then("hotfix_source").otherwise("kind_source"),
+            what=pl.concat_str(what, ended, pl.when(caused).then(pl.lit(", the cause")), ignore_nulls=True),
+            source=source,
             id="id",
             text=pl.concat_str(["service", "version"], separator=" ", ignore_nulls=True),
         )
-        .with_columns(rule=pl.when(pl.col("provenance") == "derived").then(pl.col("rule").str.strip_prefix("derived:")))
+        .with_columns(
+            provenance=provenance("source"),
+            rule=pl.when(pl.col("source").str.starts_with("derived")).then(pl.col("source").str.strip_prefix("derived:")),
+        )
         .collect()
     )
 
@@ -220,7 +220,7 @@ def _told(facts: Any, incident: Mapping[str, Any]) -> list[pl.DataFrame]:
     events = _events(facts, incident)
     stamps = []
     for column, (lane, what, source) in STAMPS.items():
-        at, rests = incident[column], incident[source] if source else None
+        at, rests = incident[column], incident.get(source) if source else None
         if at is None:
             continue
         same = events.filter((pl.col("type").replace(SAME) == column) & ((pl.col("at") - at).abs() <= _exact()))

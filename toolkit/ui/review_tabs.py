@@ -227,7 +227,7 @@ def notes(desk: Desk) -> None:
         st.caption("None.")
     if desk.case.said.closed:
         return
-    st.text_area("Note", key=desk.key("note"), max_chars=10_000, placeholder="Markdown; pictures and tags stay text")
+    st.text_area("Note", key=desk.key("note"), max_chars=10_000, placeholder="Markdown; a picture becomes a link, a tag stays text")
 
     def save(journal: Journal, case: Case, by: Reviewer) -> Entry:
         return saving.note(journal, case, desk.given("note") or "", by=by)
