@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -26,19 +27,35 @@ from toolkit.workspace import Workspace
 WRONG, NAMED, UNDONE = "INC-1199", "catalog-0100", "catalog-0101"
 
 
+@pytest.fixture(scope="module")
+def site(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copied(demo, tmp_path_factory.mktemp("pages") / "site")
+
+
 @pytest.fixture
-def place(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def place(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """The sample with a journal of its own; publishing in the background is left to the test."""
-    shutil.copytree(demo, tmp_path / "site", ignore=shutil.ignore_patterns("sample", "staging*"))
-    asked: list[Workspace] = []
-    monkeypatch.setattr(publishing, "publish_soon", asked.append)
-    return Workspace(tmp_path / "site")
+    monkeypatch.setattr(publishing, "publish_soon", lambda _: None)
+    yield Workspace(site)
+    for file in (site / ".knowngood").glob("journal.*"):
+        file.unlink()
+
+
+@pytest.fixture
+def own(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The same, for a test that publishes something."""
+    monkeypatch.setattr(publishing, "publish_soon", lambda _: None)
+    return Workspace(copied(demo, tmp_path / "site"))
+
+
+def copied(demo: Path, to: Path) -> Path:
+    shutil.copytree(demo, to, ignore=shutil.ignore_patterns("sample", "staging*"))
+    return to
 
 
 def page(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, **address: str) -> AppTest:
     """A page of the app on a workspace, opened at an address."""
     monkeypatch.setenv("KNOWNGOOD_WORKSPACE", str(folder))
-    st.cache_data.clear()
     app = AppTest.from_file(str(MAIN), default_timeout=240)
     for key, value in address.items():
         app.query_params[key] = value
@@ -106,12 +123,12 @@ def test_without_a_workspace_or_facts_each_page_says_what_to_type(name: str, tmp
 
 
 @pytest.mark.parametrize("name", ["incidents", "retrospective"])
-def test_a_scope_with_nothing_in_it_names_the_filter(name: str, place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = {table: warehouse.read(place.warehouse, table) for table in warehouse.tables(place.warehouse)}
+def test_a_scope_with_nothing_in_it_names_the_filter(name: str, own: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {table: warehouse.read(own.warehouse, table) for table in warehouse.tables(own.warehouse)}
     for table in ("incidents", "deployments", "rollbacks"):
         tables[table] = tables[table].filter(pl.col("at") < pl.datetime(2026, 1, 1, time_zone="UTC"))
-    warehouse.write(place.state, "old", tables, warehouse.meta(place.warehouse))
-    app = page(place.root, name, monkeypatch, window="4w")
+    warehouse.write(own.state, "old", tables, warehouse.meta(own.warehouse))
+    app = page(own.root, name, monkeypatch, window="4w")
     assert app.info[0].value.startswith("Widen the window: 4 weeks")
 
 
@@ -184,51 +201,51 @@ def test_an_action_item_is_asked_for_and_settled(place: Workspace, monkeypatch: 
     assert "due 1 August 2026 · done" in said(app)
 
 
-def test_what_other_tools_recorded_of_the_review_stands_beside(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = {table: warehouse.read(place.warehouse, table) for table in warehouse.tables(place.warehouse)}
+def test_what_other_tools_recorded_of_the_review_stands_beside(own: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {table: warehouse.read(own.warehouse, table) for table in warehouse.tables(own.warehouse)}
     held = tables["incidents"]["at"].max()
     review = {"source": "docs", "source_id": "R1", "incident": ID, "state": "published", "published_at": held, "root_causes": ["a | b"]}
     item = {"source": "tracker", "source_id": "T1", "incident": ID, "title": "<b>Alert</b> sooner", "kind": "detect", "due": held}
     rows = {"reviews": review, "action_items": item}
     for name, row in rows.items():
         tables[name] = pl.concat([tables[name], pl.DataFrame([row]).cast({key: tables[name].schema[key] for key in row})], how="diagonal")
-    warehouse.write(place.state, "told", tables, warehouse.meta(place.warehouse))
-    app = opened(place, monkeypatch)
+    warehouse.write(own.state, "told", tables, warehouse.meta(own.warehouse))
+    app = opened(own, monkeypatch)
     assert table(app, "root_causes")["root_causes"].to_list() == ["a | b"]
     assert table(app, "due")["state"].to_list() == ["open"]
-    assert page(place.root, "incidents", monkeypatch, find=ID).dataframe(key="incidents").value["tools"].to_list() == ["published"]
-    report = as_markdown(as_object(case(place), place.meta))
+    assert page(own.root, "incidents", monkeypatch, find=ID).dataframe(key="incidents").value["tools"].to_list() == ["published"]
+    report = as_markdown(as_object(case(own), own.meta))
     assert "| docs, R1 | published |" in report
     assert r"| \<b\>Alert\</b\> sooner (tracker) | detect |" in report
     # It is part of what is signed.
-    sign(place.journal, case(place), by=ANN)
+    sign(own.journal, case(own), by=ANN)
     tables["reviews"] = tables["reviews"].clear()
-    warehouse.write(place.state, "lost", tables, warehouse.meta(place.warehouse))
-    assert [what for what, _, _ in case(place).changed] == ["reviews in other tools"]
+    warehouse.write(own.state, "lost", tables, warehouse.meta(own.warehouse))
+    assert [what for what, _, _ in case(own).changed] == ["reviews in other tools"]
 
 
-def test_a_corrected_cause_is_published_and_its_effect_shown(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    rate = measure(place, "change_failure_rate", window="26w").row(0, named=True)
-    app = opened(place, monkeypatch, WRONG)
+def test_a_corrected_cause_is_published_and_its_effect_shown(own: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    rate = measure(own, "change_failure_rate", window="26w").row(0, named=True)
+    app = opened(own, monkeypatch, WRONG)
     app.text_input(key="reviewer").set_value("Ann")
     app.selectbox(key=f"cause_{WRONG}").set_value(UNDONE)
     app.text_input(key=f"cause_why_{WRONG}").set_value("the rollback took this one back")
     click(app, f"cause_save_{WRONG}")
-    (entry,) = place.journal.entries()
+    (entry,) = own.journal.entries()
     assert entry.body["value"] == {"source": "sample", "id": UNDONE}
     # Saved, and not waited for: the page says that its numbers are from before.
     assert app.info[0].proto.title == "Publishing …"
-    publish(place)
+    publish(own)
     app.run()
     moved = {row.What: (row.Before, row.After) for row in table(app, "Before").itertuples()}
     assert moved["Cause"] == (NAMED, UNDONE)
-    now = measure(place, "change_failure_rate", window="26w").row(0, named=True)
+    now = measure(own, "change_failure_rate", window="26w").row(0, named=True)
     assert now["k"] == rate["k"] - 1
     assert moved["Change failure rate in this scope"] == tuple(
         f"{100 * row['value']:.2f} % ({row['k']} of {row['n']})" for row in (rate, now)
     )
     assert f"cause**: {UNDONE} instead of {NAMED}" in said(app)
-    assert f"| cause | {NAMED} | {UNDONE} |" in as_markdown(as_object(case(place, WRONG), place.meta))
+    assert f"| cause | {NAMED} | {UNDONE} |" in as_markdown(as_object(case(own, WRONG), own.meta))
     assert "counts: a reviewer said so" in " ".join(table(app, "why")["why"])
 
 
@@ -284,20 +301,20 @@ def test_two_sign_and_then_it_is_read_only_until_it_is_reopened(place: Workspace
     assert "Save the note" in labels(app)
 
 
-def test_a_sign_off_is_stale_when_the_data_change_and_the_page_says_what(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    sign(place.journal, case(place), by=ANN)
-    sign(place.journal, case(place), by=BOB)
-    tables = {table: warehouse.read(place.warehouse, table) for table in warehouse.tables(place.warehouse)}
+def test_a_sign_off_is_stale_when_the_data_change_and_the_page_says_what(own: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    sign(own.journal, case(own), by=ANN)
+    sign(own.journal, case(own), by=BOB)
+    tables = {table: warehouse.read(own.warehouse, table) for table in warehouse.tables(own.warehouse)}
     renamed = pl.when(pl.col("id") == ID).then(pl.lit("Another title")).otherwise("title")
     tables["incidents"] = tables["incidents"].with_columns(title=renamed)
-    warehouse.write(place.state, "later", tables, warehouse.meta(place.warehouse))
-    app = opened(place, monkeypatch)
+    warehouse.write(own.state, "later", tables, warehouse.meta(own.warehouse))
+    app = opened(own, monkeypatch)
     assert app.warning[0].proto.title == "Changed since"
     changed = table(app, "As signed")
     assert changed[["What", "Now"]].to_numpy().tolist() == [["title", "Another title"]]
-    listed = page(place.root, "incidents", monkeypatch, find=ID).dataframe(key="incidents").value
+    listed = page(own.root, "incidents", monkeypatch, find=ID).dataframe(key="incidents").value
     assert listed["review"].to_list() == ["changed since sign-off"]
-    reopen(place.journal, case(place), by=ANN, why="it changed")
+    reopen(own.journal, case(own), by=ANN, why="it changed")
 
 
 def test_nobody_signs_while_a_correction_is_being_published(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,12 +346,12 @@ def test_the_download_is_what_the_command_prints(place: Workspace, monkeypatch: 
     assert handed[-1] == as_markdown(as_object(case(place), place.meta))
 
 
-def test_hostile_titles_notes_and_names_are_text(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = {table: warehouse.read(place.warehouse, table) for table in warehouse.tables(place.warehouse)}
+def test_hostile_titles_notes_and_names_are_text(own: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {table: warehouse.read(own.warehouse, table) for table in warehouse.tables(own.warehouse)}
     tables["incidents"] = tables["incidents"].with_columns(title=pl.when(pl.col("id") == ID).then(pl.lit(HOSTILE)).otherwise("title"))
-    warehouse.write(place.state, "hostile", tables, warehouse.meta(place.warehouse))
-    note(place.journal, case(place), HOSTILE[:9_000], by=Reviewer("<b>Eve\u202e"))
-    app = opened(place, monkeypatch)
+    warehouse.write(own.state, "hostile", tables, warehouse.meta(own.warehouse))
+    note(own.journal, case(own), HOSTILE[:9_000], by=Reviewer("<b>Eve\u202e"))
+    app = opened(own, monkeypatch)
     words = said(app)
     assert "\u202e" not in words
     assert r"\<script\>" in app.title[0].value
@@ -343,6 +360,6 @@ def test_hostile_titles_notes_and_names_are_text(place: Workspace, monkeypatch: 
     # The note is Markdown: nothing in it is a tag or a picture any more.
     shown = next(part.value for part in app.markdown if "&lt;script>" in part.value)
     assert "![" not in shown
-    listed = page(place.root, "incidents", monkeypatch, find=ID).dataframe(key="incidents").value
+    listed = page(own.root, "incidents", monkeypatch, find=ID).dataframe(key="incidents").value
     assert "\u202e" not in listed["title"][0]
     assert len(listed["title"][0]) <= 500

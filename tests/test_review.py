@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -36,7 +37,15 @@ def place(demo: Path, tmp_path: Path) -> Workspace:
 @pytest.fixture
 def case(place: Workspace) -> Callable[..., Case]:
     """The incident as it stands whenever it is called."""
-    return lambda id=ID: case_of(place.facts, place.meta, place.journal.entries(), id)
+    read: dict[Path, tuple[Any, dict[str, Any]]] = {}
+
+    def stands(id: str = ID) -> Case:
+        path = place.warehouse
+        if path not in read:
+            read[path] = place.facts, place.meta
+        return case_of(*read[path], place.journal.entries(), id)
+
+    return stands
 
 
 Now = Callable[..., Case]
