@@ -37,15 +37,16 @@ def place(demo: Path, tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "site")
 
 
-def wrong_cause(place: Workspace) -> tuple[str, str, str]:
-    """In the week with most minutes: an incident that names a deployment as its cause, and was ended by undoing another."""
+def wrong_cause(place: Workspace) -> tuple[str, str, str, str]:
+    """In the week with most minutes: an incident that names a deployment as its cause, and was ended by undoing another. Its id, the two,
+    its service."""
     found = place.facts.incidents.filter(pl.col("production") & ~pl.col("planned")).collect()
     recent = found.filter(pl.col("at") > found["at"].max() - pl.duration(weeks=26)).with_columns(week=pl.col("at").dt.truncate("1w"))
     worst = recent.group_by("week").agg(pl.col("whole").sum()).sort("whole").tail(1)
     undone = place.facts.rollbacks.select("undoes", attempt="id").collect()
     rows = recent.join(worst, on="week", how="semi").filter(pl.col("cause_source") == "declared").explode("attempts")
     rows = rows.join(undone, left_on="attempts", right_on="attempt").filter(pl.col("undoes") != pl.col("cause_deployment"))
-    return rows.select("id", "cause_deployment", "undoes").row(0)
+    return rows.select("id", "cause_deployment", "undoes", pl.col("services").list.first()).row(0)
 
 
 def quiet(seen: Opened) -> None:
@@ -81,15 +82,18 @@ def save(page: Page, label: str, says: str) -> None:
 
 
 def test_the_worst_week_is_opened_corrected_seen_to_move_signed_and_downloaded(place: Workspace, browser: Browser, tmp_path: Path) -> None:
-    id, named, undone = wrong_cause(place)
-    before = measure(place, "change_failure_rate", window="26w").row(0, named=True)
-    with serving(place.root, tmp_path / "log") as address, opened(browser, f"{address}/incidents", drawn=TABLE) as seen:
+    id, named, undone, service = wrong_cause(place)
+    before = measure(place, "change_failure_rate", window="26w", service=service).row(0, named=True)
+    with serving(place.root, tmp_path / "log") as address, opened(browser, f"{address}/?services={service}") as seen:
         page = seen.page
-        # Find it, and open it with a click on its row; the scope goes along.
+        # Find it, and open it with a click on its row; the scope goes along in the address.
+        page.get_by_role("link", name="Incidents").click()
+        page.wait_for_url(f"**/incidents?services={service}", timeout=60_000)
+        settled(page)
         fill(page, "Search", id)
         page.get_by_text("too few to sum up").wait_for(timeout=60_000)
         page.locator(f"{TABLE} canvas").first.click(position={"x": 330, "y": 55}, force=True)
-        page.wait_for_url(f"**/retrospective?**incident={id}**", timeout=60_000)
+        page.wait_for_url(f"**/retrospective?**incident={id}**services={service}**", timeout=60_000)
         page.get_by_text(f"The cause is {named}, certain").wait_for(timeout=60_000)
         # Correct its cause.
         settled(page)
@@ -103,7 +107,7 @@ def test_the_worst_week_is_opened_corrected_seen_to_move_signed_and_downloaded(p
         # The numbers follow by themselves.
         page.get_by_text("What your correction moved").wait_for(timeout=120_000)
         page.get_by_text(f"The cause is {undone}, certain").wait_for(timeout=60_000)
-        after = measure(place, "change_failure_rate", window="26w").row(0, named=True)
+        after = measure(place, "change_failure_rate", window="26w", service=service).row(0, named=True)
         assert after["k"] == before["k"] - 1
         # Two sign; the one who corrected something can be the first only.
         page.get_by_role("tab", name="Sign-off").click()

@@ -21,8 +21,10 @@ from toolkit.publish import publish
 from toolkit.review import Case, as_markdown, as_object, case_of
 from toolkit.review.saving import Reviewer, ask, note, reopen, sign
 from toolkit.store import warehouse
+from toolkit.ui import deciding
 from toolkit.workspace import Workspace
 
+PHASES = ("detect", "decide", "act", "whole")
 # The ticket names one deployment, the rollback that ended it undid another.
 WRONG, NAMED, UNDONE = "INC-1199", "catalog-0100", "catalog-0101"
 
@@ -247,6 +249,30 @@ def test_a_corrected_cause_is_published_and_its_effect_shown(own: Workspace, mon
     assert f"cause**: {UNDONE} instead of {NAMED}" in said(app)
     assert f"| cause | {NAMED} | {UNDONE} |" in as_markdown(as_object(case(own, WRONG), own.meta))
     assert "counts: a reviewer said so" in " ".join(table(app, "why")["why"])
+
+
+def test_a_publish_that_fails_is_said_with_its_reason_and_can_be_asked_for_again(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"record": "deployment", "source": "sample", "id": NAMED, "field": "failed", "value": "none"}
+    place.journal.append("override", "", body, author="Ann", why="x")
+    monkeypatch.setattr(deciding, "PATIENCE", -1)
+    monkeypatch.setattr(publishing, "failure", lambda _: "The disk is full.")
+    app = opened(place, monkeypatch)
+    assert "the facts do not follow it yet" in app.error[0].proto.title
+    assert app.error[0].value == "The disk is full."
+    assert "Publish again" in labels(app)
+
+
+def test_an_incident_without_any_time_has_a_page(own: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {table: warehouse.read(own.warehouse, table) for table in warehouse.tables(own.warehouse)}
+    stamps = ["at", "link_time", "started_at", "detected_at", "acknowledged_at", "decided_at", "recovered_at", "resolved_at", *PHASES]
+    gone = [pl.when(pl.col("id") == ID).then(None).otherwise(name).alias(name) for name in stamps]
+    tables["incidents"] = tables["incidents"].with_columns(gone)
+    warehouse.write(own.state, "timeless", tables, warehouse.meta(own.warehouse))
+    app = opened(own, monkeypatch)
+    assert [card.value for card in app.metric] == ["–"] * 4
+    assert app.button(key="previous").disabled
+    assert app.button(key="next").disabled
+    assert "No phase is known: nobody says when it was started, detected, decided, recovered" in as_markdown(as_object(case(own), own.meta))
 
 
 def test_a_correction_without_a_reason_is_refused(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,22 +6,20 @@ from pathlib import Path
 
 import streamlit as st
 
-from toolkit.ui.scope import Scope
-
 __all__ = ["INCIDENTS", "OVERVIEW", "RETROSPECTIVE", "open_incident", "row_clicked"]
 
 PAGES = Path(__file__).parent / "app_pages"
 OVERVIEW, INCIDENTS, RETROSPECTIVE = (str(PAGES / f"{name}.py") for name in ("overview", "incidents", "retrospective"))
 
 
-def open_incident(id: str, scope: Scope) -> None:
-    """Go to an incident's retrospective; the scope goes along."""
-    st.switch_page(RETROSPECTIVE, query_params={**scope.address, "incident": id})
+def open_incident(id: str) -> None:
+    """Go to an incident's retrospective; the scope comes along by itself."""
+    st.switch_page(RETROSPECTIVE, query_params={"incident": id})
 
 
-def row_clicked(table: str, ids: list[str], scope: Scope) -> None:
+def row_clicked(table: str, ids: list[str]) -> None:
     """Open the incident whose row was clicked, in the table with this key."""
     picked = st.session_state[table]["selection"]
     rows = [*picked.get("rows", []), *(row for row, _ in picked.get("cells", []))]
     if rows and rows[0] < len(ids):
-        open_incident(ids[rows[0]], scope)
+        open_incident(ids[rows[0]])

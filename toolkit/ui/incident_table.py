@@ -10,7 +10,6 @@ import streamlit as st
 
 from toolkit.ui import parts
 from toolkit.ui.going import row_clicked
-from toolkit.ui.scope import Scope
 
 __all__ = ["incident_table"]
 
@@ -20,7 +19,6 @@ CLICK = "A click on a row opens its retrospective."
 
 def incident_table(
     incidents: pl.DataFrame,
-    scope: Scope,
     *,
     key: str,
     states: Mapping[str, str] | None = None,
@@ -54,7 +52,7 @@ def incident_table(
         hide_index=True,
         placeholder="–",
         key=key,
-        on_select=lambda: row_clicked(key, ids, scope),
+        on_select=lambda: row_clicked(key, ids),
         selection_mode=["single-row", "single-cell"],
         alt="Incidents in scope, newest first, with the minutes of each phase; a click on a row opens its retrospective",
         column_config={

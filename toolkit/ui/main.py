@@ -8,6 +8,7 @@ import streamlit as st
 
 from toolkit.errors import UsageError
 from toolkit.ui import data
+from toolkit.ui.state import scope_bar
 from toolkit.untrusted import plain
 
 __all__ = ["main"]
@@ -37,6 +38,7 @@ def main() -> None:
     if whole is None:
         unpublished()
         return
+    scope_bar(whole)
     page.run()
 
 

@@ -169,7 +169,8 @@ def near(desk: Desk) -> list[str]:
     row = desk.case.found.incident
     others = desk.whole.facts.incidents.filter(pl.col("id") != row["id"]).select("id", "at", "source_id")
     whole = others.filter(pl.col("id").str.ends_with(pl.col("source_id"))).collect()
-    return whole.sort((pl.col("at") - row["at"]).abs(), "id", nulls_last=True).head(200)["id"].to_list()
+    here = pl.lit(row["at"], pl.Datetime("us", "UTC"))
+    return whole.sort((pl.col("at") - here).abs(), "id", nulls_last=True).head(200)["id"].to_list()
 
 
 def actions(desk: Desk) -> None:

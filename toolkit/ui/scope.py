@@ -11,8 +11,6 @@ import polars as pl
 
 __all__ = ["Frames", "Scope", "View", "emptied_by", "narrowed"]
 
-USUAL = 26
-
 
 @dataclass(frozen=True)
 class Frames:
@@ -66,20 +64,13 @@ class View:
 class Scope:
     """Weeks back from the horizon, and names; an empty tuple of names means all of them."""
 
-    weeks: int = USUAL
+    weeks: int = 26
     services: tuple[str, ...] = field(default=())
     severities: tuple[str, ...] = field(default=())
 
     def period(self, horizon: datetime) -> tuple[datetime, datetime]:
         """Start (included) and end (excluded) of the window."""
         return horizon - timedelta(weeks=self.weeks), horizon
-
-    @property
-    def address(self) -> dict[str, str | list[str]]:
-        """As it stands in the address; what is usual is left out."""
-        window = f"{self.weeks}w" if self.weeks != USUAL else ""
-        said: dict[str, str | list[str]] = {"window": window, "services": list(self.services), "severity": list(self.severities)}
-        return {name: value for name, value in said.items() if value}
 
     def before(self, horizon: datetime) -> tuple[datetime, datetime]:
         """The window of equal length that ends where this one starts."""

@@ -8,19 +8,20 @@ import streamlit as st
 from toolkit.ui.data import BY_CONTENT
 from toolkit.ui.scope import Scope, View
 
-__all__ = ["WINDOWS", "choose_service", "scope_bar"]
+__all__ = ["WINDOWS", "choose_service", "scope_bar", "scope_chosen"]
 
 # As the command writes them, and as they stand in the address.
 WINDOWS = {"4w": 4, "13w": 13, "26w": 26, "52w": 52}
 USUAL = "26w"
 
 
-def scope_bar(whole: View) -> Scope:
-    """Draw the choices and return what was chosen; the address says `?window=…&services=…&severity=…`."""
+def scope_bar(whole: View) -> None:
+    """Draw the choices, once and before any page, so that they follow from page to page; the address says
+    `?window=…&services=…&severity=…`."""
     services, severities = _names(whole)
     left, middle, right = st.columns([4, 4, 3], vertical_alignment="bottom")
     with left:
-        window = st.segmented_control(
+        st.segmented_control(
             "Window",
             list(WINDOWS),
             default=USUAL,
@@ -30,9 +31,9 @@ def scope_bar(whole: View) -> Scope:
             help="Weeks back from where the data ends, not from today.",
         )
     with middle:
-        chosen = st.multiselect("Services", services, placeholder="All services", key="services", bind="query-params")
+        st.multiselect("Services", services, placeholder="All services", key="services", bind="query-params")
     with right:
-        severe = st.multiselect(
+        st.multiselect(
             "Severities",
             severities,
             placeholder="All severities",
@@ -40,11 +41,17 @@ def scope_bar(whole: View) -> Scope:
             bind="query-params",
             help="Narrows incidents; deployments and rollbacks carry no severity.",
         )
+
+
+def scope_chosen(whole: View) -> Scope:
+    """The scope that stands over the page."""
+    services, severities = _names(whole)
+    window = st.session_state.get("window")
     # A hand-written address may hold anything: what is no option is no choice.
     return Scope(
         weeks=WINDOWS[window if window in WINDOWS else USUAL],
-        services=tuple(sorted(set(chosen) & set(services))),
-        severities=tuple(sorted(set(severe) & set(severities))),
+        services=tuple(sorted(set(st.session_state.get("services") or ()) & set(services))),
+        severities=tuple(sorted(set(st.session_state.get("severity") or ()) & set(severities))),
     )
 
 

@@ -12,7 +12,7 @@ from toolkit.review import STATES
 from toolkit.ui import data, parts
 from toolkit.ui.incident_table import incident_table
 from toolkit.ui.scope import Scope, View, narrowed, rows_in
-from toolkit.ui.state import scope_bar
+from toolkit.ui.state import scope_chosen
 from toolkit.untrusted import plain
 
 CAUSES = {
@@ -30,7 +30,7 @@ def incidents() -> None:
         return
     st.title("Incidents")
     parts.sample_notice(whole)
-    scope = scope_bar(whole)
+    scope = scope_chosen(whole)
     if not rows_in(whole, scope):
         parts.nothing_in(whole, scope)
         return
@@ -45,7 +45,7 @@ def incidents() -> None:
         chosen = chosen.filter(text.str.contains(words.lower(), literal=True))
     if len(chosen):
         says = summary(found, chosen, states)
-        incident_table(chosen, scope, key="incidents", states=states, elsewhere=in_tools(whole, chosen), says=says)
+        incident_table(chosen, key="incidents", states=states, elsewhere=in_tools(whole, chosen), says=says)
     elif len(found):
         st.info("Widen " + ", or ".join(guilty(words, cause, review)) + ".", title="No incident passes these filters")
     else:
@@ -81,9 +81,8 @@ def summary(found: pl.DataFrame, chosen: pl.DataFrame, states: Mapping[str, str]
 
 def in_tools(whole: View, chosen: pl.DataFrame) -> dict[str, str]:
     """How far the review of each is where other tools recorded one, by id: the last that was published or held."""
-    told = (
-        whole.facts.reviews.sort("published_at", "held_at", "source_id", nulls_last=False).select("state", source_id="incident").collect()
-    )
+    last = whole.facts.reviews.sort("published_at", "held_at", "source_id", nulls_last=False)
+    told = last.select("state", source_id="incident").collect()
     rows = chosen.select("id", "source_id").join(told.drop_nulls("state"), on="source_id")
     return dict(rows.select("id", "state").iter_rows())
 

@@ -11,7 +11,7 @@ from toolkit.ui import data, parts
 from toolkit.ui.incident_table import incident_table
 from toolkit.ui.pictures import Overview, overview_of
 from toolkit.ui.scope import Scope, View, rows_in
-from toolkit.ui.state import choose_service, scope_bar
+from toolkit.ui.state import choose_service, scope_chosen
 
 CARDS = {
     "time_to_detect": "Detect",
@@ -29,7 +29,7 @@ def overview() -> None:
         return
     st.title("Overview")
     parts.sample_notice(whole)
-    scope = scope_bar(whole)
+    scope = scope_chosen(whole)
     if not rows_in(whole, scope):
         parts.nothing_in(whole, scope)
         return
@@ -40,7 +40,7 @@ def overview() -> None:
     st.subheader("Deployments and trouble")
     st.altair_chart(picture.strip, alt="Releases, hotfixes, rollbacks and incidents of each service along the window")
     services(picture)
-    table(picture.incidents, scope)
+    table(picture.incidents)
     parts.footer(whole, picture.incidents)
 
 
@@ -82,10 +82,10 @@ def services(picture: Overview) -> None:
             )
 
 
-def table(incidents: pl.DataFrame, scope: Scope) -> None:
+def table(incidents: pl.DataFrame) -> None:
     st.subheader("Incidents")
     if len(incidents):
-        incident_table(incidents, scope, key="incidents_in_scope")
+        incident_table(incidents, key="incidents_in_scope")
     else:
         st.caption("None in this scope.")
 

@@ -17,7 +17,7 @@ from toolkit.ui.going import INCIDENTS
 from toolkit.ui.review_tabs import TABS, Desk
 from toolkit.ui.scope import Scope, View, narrowed
 from toolkit.ui.sentences import minutes
-from toolkit.ui.state import scope_bar
+from toolkit.ui.state import scope_chosen
 from toolkit.untrusted import plain, shortened, visible
 
 COLOURS = {"not reviewed": "gray", "in review": "blue", "signed by one": "blue", "signed off": "green", "changed since sign-off": "orange"}
@@ -28,23 +28,24 @@ def retrospective() -> None:
     whole = data.view()
     if whole is None:
         return
-    head = st.container()
-    scope = scope_bar(whole)
+    scope = scope_chosen(whole)
     listed = in_scope(whole, scope)
     id = st.query_params.get("incident") or newest(whole, listed)
     if id is None:
-        head.title("Retrospective")
+        st.title("Retrospective")
         parts.nothing_in(whole, scope)
         return
+    # What opens by itself is a link as well.
+    if st.query_params.get("incident") != id:
+        st.query_params["incident"] = id
     try:
         case = data.case(whole, id)
     except UsageError as error:
-        head.title("Retrospective")
+        st.title("Retrospective")
         st.error(plain(error.message), title="No such incident")
-        st.page_link(INCIDENTS, label="All incidents", query_params=scope.address)
+        st.page_link(INCIDENTS, label="All incidents")
         return
-    with head:
-        heading(whole, case)
+    heading(whole, case)
     around(whole, listed, case)
     # A place of its own: what comes and goes there must not move the tabs below, or they would jump back to the first.
     with st.container():
@@ -94,7 +95,8 @@ def heading(whole: View, case: Case) -> None:
 
 def around(whole: View, listed: pl.DataFrame, case: Case) -> None:
     """The one before and the one after, in time and in scope; the download."""
-    at, here = case.found.incident["at"], case.id
+    # One without a time has no neighbours.
+    at, here = pl.lit(case.found.incident["at"], pl.Datetime("us", "UTC")), case.id
     earlier = listed.filter((pl.col("at") < at) | ((pl.col("at") == at) & (pl.col("id") < here)))["id"].to_list()
     later = listed.filter((pl.col("at") > at) | ((pl.col("at") == at) & (pl.col("id") > here)))["id"].to_list()
     with st.container(horizontal=True, vertical_alignment="center"):
