@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import polars as pl
 import pytest
 
 from toolkit.ui.scope import Frames, Scope, View, emptied_by, narrowed, rows_in
-from toolkit.ui.sentences import change, headline, interval, minutes, plain, share
+from toolkit.ui.sentences import change, headline, interval, minutes, share
 
 
 def row(value: float | None, low: float | None = None, high: float | None = None, **given: Any) -> dict[str, Any]:
@@ -19,8 +20,8 @@ def row(value: float | None, low: float | None = None, high: float | None = None
 
 @pytest.fixture
 def view() -> View:
-    nothing = pl.LazyFrame()
-    facts = Frames(made.deployments().lazy(), made.rollbacks().lazy(), made.many_incidents().lazy(), nothing, nothing, nothing, nothing)
+    told = {"deployments": made.deployments(), "rollbacks": made.rollbacks(), "incidents": made.many_incidents()}
+    facts = Frames(**{table.name: told.get(table.name, pl.DataFrame()).lazy() for table in fields(Frames)})
     return View(facts, {"version": "abc", "horizon": made.HORIZON.isoformat()})
 
 
@@ -34,12 +35,6 @@ def test_minutes_are_said_as_a_person_says_them(value: float | None, said: str) 
 
 def test_a_small_share_is_not_said_to_be_nothing() -> None:
     assert [share(0.004), share(0.12), share(0.0), share(None)] == ["0.4 %", "12 %", "0 %", "–"]
-
-
-def test_a_name_from_a_source_is_text_and_never_markup() -> None:
-    assert plain("pay ments") == "pay ments"
-    assert plain("![x](h)") == r"\!\[x\]\(h\)"
-    assert plain("a*b* $x$ :red[c]") == r"a\*b\* \$x\$ \:red\[c\]"
 
 
 def test_an_interval_says_what_stands_behind_it() -> None:
