@@ -397,6 +397,11 @@ def test_the_command_says_what_could_be_rolled_back_now(demo: Path, capsys: pyte
     assert len(rows) == 12
     assert {row["ready"] for row in rows} >= {"yes", "no"}
     assert all(set(row["answers"]) == set(QUESTIONS) for row in rows)
+    # The ledger hands out only what cannot be taken back; it arrives.
+    blocked = next(row for row in rows if row["service"] == "notifications")
+    assert (blocked["ready"], blocked["answers"]["migration"]["answer"]) == ("no", "no")
+    shipped = Workspace(demo).ledger.read("deployments", ["source_id", "migration"])
+    assert dict(shipped.rows())[blocked["answers"]["migration"]["evidence"][0]] == "irreversible"
     # Each answer that is a yes or rests on something seen has its evidence; that there is none of a thing has none.
     seen = [answer for row in rows for name, answer in row["answers"].items() if answer["answer"] == "yes" and name != "migration"]
     assert all(answer["evidence"] for answer in seen)

@@ -37,12 +37,15 @@ def measure(
 ) -> pl.DataFrame:
     """Measures a workspace.
 
-    names: metrics, or none for all (of a group). by: service, team or class; every: 1w (from Monday) or 1mo, in the workspace's time zone.
+    names: metrics, or none for all (of a group; `practices` are the groups from learning on). by: service, team or class; every: 1w (from
+    Monday) or 1mo, in the workspace's time zone.
     window: 26w, 90d, 6mo, 1y up to the horizon; or start and end. environment: instead of all production environments.
 
     Returns metric, group, kind, by (null: total), period (start of it; null: the whole window), value, low, high (95 %), n, k,
     censored, unit, method, definition, note. Rates lie in [0, 1], durations are minutes, counts are per week. A Duration has two rows:
     its median and, as <name>_p90, its 90th percentile. value null: unknown; the note says why.
+    Of a Within, k had come to it by its age, and censored were not yet followed for so long. Metrics that are split have, without a `by` of
+    yours, more rows: `by` is then their own kind.
     """
     w = published(w)
     metrics, wanted = chosen(names, group)
