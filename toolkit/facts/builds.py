@@ -33,7 +33,9 @@ def with_names(rows: pl.DataFrame, records: Mapping[str, pl.DataFrame]) -> pl.Da
     if raw is None or rows.is_empty():
         return rows.with_columns(pl.lit(None, pl.String).alias(name) for name in names.values())
     told_of = [name for name in names if name in raw.columns]
-    raw = raw.lazy().select("source", "source_id", *told_of).rename({name: names[name] for name in told_of}).collect()
+    # Mostly a few are asked about out of all.
+    asked = pl.col("source_id").is_in(rows["source_id"].unique().implode())
+    raw = raw.lazy().filter(asked).select("source", "source_id", *told_of).rename({name: names[name] for name in told_of}).collect()
     raw = raw.with_columns(pl.lit(None, pl.String).alias(name) for name in names.values() if name not in raw.columns)
     return rows.join(raw, on=["source", "source_id"], how="left", maintain_order="left")
 

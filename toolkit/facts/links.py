@@ -102,7 +102,8 @@ def attempts_of(parts: pl.DataFrame, undone: pl.DataFrame) -> pl.DataFrame:
     of_moved = pl.col("mechanism").filter(declared & pl.col("mechanism").is_in(DEPLOY_MECHANISMS)).first()
     # Parts of deployments come first: what a deployment did is better known than what was declared of it.
     back = moved & pl.col("back")
-    told = (back.any() & back) | (~back.any() & ~moved)
+    went_back = back.any().over("attempt")
+    parts = parts.with_columns(tells=(went_back & back) | (~went_back & ~moved))
     # While a part has not ended the attempt has not, whichever part ended last.
     running = (pl.col("status") == "in_progress").any()
     last = pl.when(running).then(pl.lit("in_progress")).otherwise(pl.col("status").sort_by("end", "start", maintain_order=True).last())
@@ -125,8 +126,8 @@ def attempts_of(parts: pl.DataFrame, undone: pl.DataFrame) -> pl.DataFrame:
         trigger=pl.when(manual.any()).then(pl.lit("manual")).when(auto.any()).then(pl.lit("auto")),
         reason=pl.col("reason").drop_nulls().first(),
         decided_at=pl.col("decided_at").min(),
-        undoes=pl.col("undoes").filter(told).drop_nulls().first(),
-        restores=pl.col("restores").filter(told).drop_nulls().last(),
+        undoes=pl.col("undoes").filter("tells").drop_nulls().first(),
+        restores=pl.col("restores").filter("tells").drop_nulls().last(),
         undoes_all=pl.col("undoes_all").drop_nulls().explode().unique().sort().drop_nulls(),
     )
     return rows.with_columns(
