@@ -81,18 +81,24 @@ def migrate(con: duckdb.DuckDBPyConnection) -> None:
         MIGRATIONS[number](con)
     con.execute("DELETE FROM schema_number")
     con.execute("INSERT INTO schema_number VALUES (?)", [CURRENT])
+    there = _tables(con)
     for table, columns in _missing(con).items():
-        con.execute(f"CREATE TABLE IF NOT EXISTS {quoted(table)} ({', '.join(f'{quoted(name)} {kind}' for name, kind in columns.items())})")
+        if table not in there:
+            con.execute(f"CREATE TABLE {quoted(table)} ({', '.join(f'{quoted(name)} {kind}' for name, kind in columns.items())})")
+            continue
         for name, kind in columns.items():
-            con.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}")
+            con.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} {kind}")
     con.execute("COMMIT")
 
 
 def _number(con: duckdb.DuckDBPyConnection) -> int:
-    known = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_number' AND database_name = current_database()"
-    if con.execute(known).fetchall() == [(0,)]:
+    if "schema_number" not in _tables(con):
         return 0
     return int(con.execute("SELECT coalesce(max(number), 0) FROM schema_number").fetchall()[0][0])
+
+
+def _tables(con: duckdb.DuckDBPyConnection) -> set[str]:
+    return {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()").fetchall()}
 
 
 def _missing(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:

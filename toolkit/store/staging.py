@@ -255,7 +255,9 @@ def _insert_problems(con: duckdb.DuckDBPyConnection, problems: list[Problem]) ->
 
 def _keep_rejects(con: duckdb.DuckDBPyConnection, source: str) -> int:
     """Lines that are no rows: broken text, too long, the wrong number of cells. Returns how many."""
-    if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors'").fetchall():
+    try:
+        con.execute("SELECT 1 FROM reject_errors LIMIT 0")
+    except duckdb.CatalogException:
         return 0
     # A line may be wrong in several ways; the first one found says enough.
     found = con.execute("""
