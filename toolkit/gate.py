@@ -116,11 +116,18 @@ def subject_of(
     return Subject(service, found["id"], found["source_id"], found["environment"], began)
 
 
-def rule(workspace: Workspace, subject: Subject, *, samples: pl.DataFrame | None = None, at: datetime | None = None) -> Ruling:
+def rule(
+    workspace: Workspace,
+    subject: Subject,
+    *,
+    samples: pl.DataFrame | None = None,
+    at: datetime | None = None,
+    failed: str | None = None,
+) -> Ruling:
     """Rules on a deployment by the criteria in force for its service.
 
     samples: see toolkit.records.Sample; None: those of the ledger. at: as of when, later samples are not looked at, and telemetry that
-    ended long before it is stale; None: as of the newest sample.
+    ended long before it is stale; None: as of the newest sample. failed: why there are no samples, where somebody tried to get them.
     Revert where a criterion that asks for it fires; else pause where one that asks for that fires, where data are missing or broken, or
     where nothing is in force: nothing is let through unseen. Else proceed.
     """
@@ -133,6 +140,8 @@ def rule(workspace: Workspace, subject: Subject, *, samples: pl.DataFrame | None
     criteria = policy.in_force(day, service=subject.service, service_class=mine) if policy is not None else ()
     if not criteria:
         return _ruled(subject, (), (f"No criterion is in force for {subject.service} on {day}: write one into {FILE}.",), None, "")
+    if failed is not None:
+        return _ruled(subject, (), (f"No telemetry: {failed}",), None, "", criteria)
     rows = _samples(workspace, subject, criteria, samples, at, terms)
     until = at or _newest(rows) or subject.deployed_at
     findings = tuple(_found(one, rows, subject, until, terms) for one in criteria)
