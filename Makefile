@@ -35,10 +35,7 @@ format: setup ## let ruff lay out the code
 bench: setup ## the benchmark: ratios on this machine, and bench.json (N=10000000: at that size)
 	$(BIN)/python -m tests.benchmarks $(if $(N),--sizes $(N))
 
-study: setup ## simulations with known truth: do the intervals and promises hold? (writes docs/study-*.md)
-	$(BIN)/python -m tests.studies
-
-study: setup ## simulate what the intervals hold: docs/study-intervals.md
+study: setup ## simulations with known truth, do intervals and promises hold: docs/study-*.md
 	$(BIN)/python -m tests.study
 
 sample: setup ## write data/sample again, identically

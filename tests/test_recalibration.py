@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, mannwhitneyu
 
-from tests.studies.recalibration import HOPELESS, INCUMBENT, TERMS, USUAL, simulated, studied
+from tests.study.recalibration import HOPELESS, INCUMBENT, TERMS, USUAL, simulated, studied
 from toolkit.criteria import criterion_of
 from toolkit.criteria.terms import Terms
 from toolkit.recalibration.bound import admissible_from, order_for

@@ -1,1 +1,0 @@
-"""Simulations with known truth: whether what the statistics promise is what happens."""
