@@ -126,6 +126,15 @@ def test_a_signature_is_stale_when_the_data_change_and_says_what(place: Workspac
         sign(place.journal, case(), by=CY)
 
 
+def test_a_signature_stands_for_facts_and_not_for_our_wording(case: Now) -> None:
+    made = case()
+    reworded = made.found.candidates.with_columns(why=pl.lit("in other words"))
+    told = made.found.timeline.with_columns(what=pl.when(pl.col("lane") != "attempts").then(pl.lit("in other words")).otherwise("what"))
+    assert replace(made, found=replace(made.found, candidates=reworded, timeline=told)).digest == made.digest
+    later = made.found.timeline.with_columns(pl.col("at") + pl.duration(minutes=1))
+    assert replace(made, found=replace(made.found, timeline=later)).digest != made.digest
+
+
 def test_a_signature_of_something_else_starts_over(place: Workspace, case: Now) -> None:
     sign(place.journal, case(), by=ANN)
     note(place.journal, case(), "one more thing", by=ANN)

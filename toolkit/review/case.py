@@ -149,9 +149,10 @@ def _content(found: Findings, said: Said) -> dict[str, Any]:
         **{name: _minutes(row[name]) for name in SPANS},
         "cause": "not a deployment" if row["not_a_deployment"] else row["cause_deployment"],
         "cause rests on": row["cause_source"],
-        "attempts": [f"{id}: {what}" for id, what in attempts],
-        "timeline": _digest(found.timeline.rows()),
-        "candidates": [f"{id}: {why}" for id, why in found.candidates.select("id", "why").rows()],
+        # Facts only and none of our wording: a page that says the same in other words must not undo what people signed.
+        "attempts": [f"{id}: {what.rpartition(', ')[2]}" for id, what in attempts],
+        "timeline": _digest(found.timeline.select("lane", "at", "until", "id", "text").rows()),
+        "candidates": [f"{id}{', counts' if counted else ''}" for id, counted in found.candidates.select("id", "counted").rows()],
         "corrections": [canonical([entry.about, entry.body["field"], entry.body["value"], entry.why]) for entry in said.corrections],
         "reviews in other tools": _digest(found.reviews.select("source", "source_id", "state", "root_causes").rows()),
         "notes": _digest([entry.body["text"] for entry in said.notes]),
