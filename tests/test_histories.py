@@ -360,3 +360,55 @@ def test_an_attempt_has_not_ended_while_the_deployment_that_carries_it_runs(stit
         deployment("v1", "10:12", None, status="in_progress"),
     )
     assert outcomes(facts) == ["pending"]
+
+
+def test_a_name_that_two_sources_use_is_the_one_of_the_incidents_own_source(stitch: Stitch) -> None:
+    # 09:00 v1   10:00 v2   10:20 v1, called d1   2d v3, a hotfix that another source calls d1 as well; the incident says: fixed by d1
+    facts = stitch(
+        deployment("v1", "09:00"),
+        deployment("v2", "10:00"),
+        deployment("v1", "10:20", id="d1"),
+        deployment("v3", "2d 10:00", id="d1", source="other", kind="hotfix"),
+        incident("10:10", "10:40", fixed_by="d1"),
+    )
+    assert facts.deployments["other/d1"]["hotfix"] == "certain"
+    assert facts.deployments["other/d1"]["hotfix_incident"] is None
+    assert facts.rollbacks["deployment:made/d1"]["incident_source"] == "declared"
+
+
+def test_a_declared_cause_without_any_time_is_the_cause_all_the_same(stitch: Stitch) -> None:
+    # 09:00 v1   09:10 inc, caused by a deployment of which nobody knows when it was
+    facts = stitch(deployment("v1", "09:00"), deployment("v2", None, id="untimed"), incident("9:10", suspected_deployment="untimed"))
+    inc = facts.incidents["inc"]
+    assert (inc["cause_deployment"], inc["cause_evidence"], inc["cause_source"]) == ("untimed", "certain", "declared")
+    # It has no moment, so nothing begins with it; and nobody else is blamed by time.
+    assert inc["started_at"] is None
+    assert facts.evidence == []
+    assert failures(facts) == []
+
+
+def test_planned_maintenance_names_no_fix_not_even_as_a_duplicate(stitch: Stitch) -> None:
+    # 10:00 v1   10:10 inc   20d a rollback, which a planned duplicate of inc calls its fix
+    facts = stitch(
+        deployment("v1", "10:00"),
+        incident("10:10"),
+        incident("10:10", id="copy", severity="maintenance", duplicate_of="inc", fixed_by="rb"),
+        rollback("v0", "20d 10:00"),
+    )
+    assert facts.incidents["inc"]["duplicates"] == ["copy"]
+    assert facts.rollbacks["rollback:rb"]["incident"] is None
+
+
+def test_what_was_overtaken_never_ran_so_its_rollback_is_not_regretted(stitch: Stitch) -> None:
+    # 09:00 v1   10:00 v2 fails   10:10 v1   11:00 ───────── v2 ───────── 12:00
+    #                                            11:10 v3 11:20
+    facts = stitch(
+        deployment("v1", "09:00"),
+        deployment("v2", "10:00", status="failed"),
+        deployment("v1", "10:10"),
+        deployment("v2", "11:00", 60),
+        deployment("v3", "11:10", 10),
+    )
+    assert facts.deployments["v2 11:00"]["overlapped"]
+    attempt = facts.rollbacks["deployment:v1 10:10"]
+    assert (attempt["reapplied_at"], attempt["regretted"]) == (t("12:00"), False)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tests.oracle.incidents import part_for
 from tests.oracle.lineage import place
-from tests.oracle.links import latest_candidate, parts_named
+from tests.oracle.links import fixed_by, latest_candidate, parts_named
 from tests.oracle.observed import Records, Row, named, same_place
 
 __all__ = ["evidence_of", "hotfixes"]
@@ -71,7 +71,7 @@ def _named_by(known: Records, incidents: list[Row], row: Row) -> list[Row]:
     naming = parts_named(known, incidents, row["fixes_incident"], row["source"])
     for record in known["incident"]:
         told = parts_named(known, incidents, record["source_id"], record["source"])
-        fix = named(known["deployment"], record["fixed_by"], record["source"])
+        fix = fixed_by(known, record, "deployment")
         for parts in (naming if naming and naming[0]["record"] is record else [], told if fix is row else []):
             parts = [part for part in parts if not part["planned"] and same_place(part, row)]
             if parts:
@@ -117,7 +117,8 @@ def _declared(known: Records, incidents: list[Row]) -> list[Row]:
         cause = named(known["deployment"], incident["suspected_deployment"], incident["suspected_source"])
         usable = cause is not None and same_place(incident, cause) and not incident["not_a_deployment"] and not incident["planned"]
         incident["declared_cause"] = cause if usable else None
-        if usable:
+        # One without any time is the cause all the same; but nothing of it is told among deployments.
+        if usable and cause["start"] is not None:
             rule = "override" if "cause" in incident["said"] else "declared"
             found.append({"row": cause, "level": "certain", "at": incident["link_time"], "rule": rule, "by": incident, "kind": "incident"})
     return found

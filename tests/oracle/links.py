@@ -8,7 +8,7 @@ from tests.oracle.incidents import is_open, is_planned, part_for
 from tests.oracle.lineage import place
 from tests.oracle.observed import Records, Row, named, same_place
 
-__all__ = ["flag_offs", "latest_candidate", "link", "parts_named", "say_hotfixes"]
+__all__ = ["fixed_by", "flag_offs", "latest_candidate", "link", "parts_named", "say_hotfixes"]
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(hours=24)
@@ -23,9 +23,15 @@ def say_hotfixes(known: Records) -> None:
         branch = row["branch"] or ""
         row["says_hotfix"] = row["kind"] == "hotfix" or "hotfix" in labels or branch.startswith("hotfix/")
     for incident in known["incident"]:
-        fix = named(known["deployment"], incident["fixed_by"], incident["source"])
-        if fix is not None and same_place(incident, fix) and not is_planned(incident):
+        fix = fixed_by(known, incident, "deployment")
+        if fix is not None:
             fix["says_hotfix"] = True
+
+
+def fixed_by(known: Records, record: Row, kind: str) -> Row | None:
+    """What an incident's record names as its fix, in its own environment; planned maintenance names nothing, not even as a duplicate."""
+    fix = named(known[kind], record["fixed_by"], record["source"])
+    return fix if fix is not None and same_place(record, fix) and not is_planned(record) else None
 
 
 def parts_named(known: Records, incidents: list[Row], ref: str | None, source: str) -> list[Row]:
@@ -99,7 +105,7 @@ def _find_incident(known: Records, incidents: list[Row], attempt: Row) -> None:
 def fixes(known: Records, incident: Row, record: str) -> list[Row]:
     """What the incident, or a duplicate of it, names as its fix."""
     said = [other for other in known["incident"] if other["original"] is incident["record"]]
-    found = [named(known[record], other["fixed_by"], other["source"]) for other in said]
+    found = [fixed_by(known, other, record) for other in said]
     return [fix for fix in found if fix is not None]
 
 

@@ -104,6 +104,8 @@ def _deployment(row: Row, horizon: datetime) -> bool:
     row["start"] = row["started_at"] or row["finished_at"]
     row["end"] = row["finished_at"] or row["started_at"]
     row["deployed_at"] = row["end"]
+    # A reviewer's word on one without any time has no effect: it is in no lineage.
+    row["label"] = row["label"] if row["start"] is not None else None
     row["successful"] = row["status"] in {"succeeded", "superseded"}
     row["unsuccessful"] = row["status"] in {"failed", "cancelled"}
     row["in_progress"] = row["status"] in {"queued", "in_progress"}

@@ -103,7 +103,7 @@ def say_regretted(lines: dict[tuple[str, str], list[Row]], attempts: list[Row], 
     for attempt in attempts:
         back = [row for row in _returns(attempt, lines) if row["deployed_at"] > attempt["completed_at"]]
         attempt["reapplied_at"] = back[0]["deployed_at"] if back else None
-        attempt["regretted"] = bool(back) and not attempt["race"] and _ran_well(back[0], lines[place(attempt)], evidence, horizon)
+        attempt["regretted"] = bool(back) and not attempt["race"] and _ran_well(back[0], evidence, horizon)
         attempt["to_known_good"] = _known_good(attempt, lines, evidence)
         attempt["time_on_bad"] = None
         undone = attempt["undoes"]
@@ -113,12 +113,13 @@ def say_regretted(lines: dict[tuple[str, str], list[Row]], attempts: list[Row], 
                 attempt["time_on_bad"] = attempt["completed_at"] - since
 
 
-def _ran_well(row: Row, line: list[Row], evidence: list[Row], horizon: datetime) -> bool:
-    """A day without a likely failure; what redeploys ran until the deployment that it repeats was superseded."""
+def _ran_well(row: Row, evidence: list[Row], horizon: datetime) -> bool:
+    """A day without a likely failure; what redeploys ran until the deployment that it repeats was superseded. What was overtaken by another
+    artifact never ran."""
     until = row["deployed_at"] + DAY
-    source = row
-    if not row["brings_in"]:
-        source = next((o for o in reversed(line[: row["index"]]) if o["brings_in"] and o["artifact"] is row["artifact"]), row)
+    source = row if row["brings_in"] else row["before"]
+    if source is None or source["artifact"] is not row["artifact"]:
+        return False
     if until > horizon or (source["superseded_at"] is not None and source["superseded_at"] < until):
         return False
     return not any(e["row"] is row and e["level"] in {"certain", "likely"} and e["at"] is not None and e["at"] < until for e in evidence)

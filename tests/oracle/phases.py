@@ -68,8 +68,9 @@ def _say_start(incident: Row) -> None:
     incident["started_at_source"] = ("override" if "started_at" in incident["said"] else "declared") if incident["started_at"] else None
     if incident["started_at"] is None and incident["cause_evidence"] in {"certain", "likely"}:
         cause, begun = incident["cause"], incident["link_time"]
-        incident["started_at"] = cause["deployed_at"] if begun is None or cause["deployed_at"] <= begun else cause["start"]
-        incident["started_at_source"] = "derived:deployment"
+        if cause["start"] is not None:
+            incident["started_at"] = cause["deployed_at"] if begun is None or cause["deployed_at"] <= begun else cause["start"]
+            incident["started_at_source"] = "derived:deployment"
 
 
 def _say_detection(incident: Row) -> None:

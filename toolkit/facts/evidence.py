@@ -22,15 +22,16 @@ _SAID = pl.when("cause_said").then(pl.lit("override")).otherwise(pl.lit("declare
 _COLUMNS = ["idx", "level", "at", "rule", "inc", "attempt"]
 
 
-def causes_declared(incidents: Incidents, deployments: pl.DataFrame) -> pl.DataFrame:
-    """inc, idx, rule: the suspected deployment, of the incident's environment; not_a_deployment wins."""
+def causes_declared(incidents: Incidents, deployments: pl.DataFrame, line: pl.DataFrame) -> pl.DataFrame:
+    """inc, row, idx, rule: the suspected deployment, of the incident's environment; not_a_deployment wins. One without any time is in no
+    lineage (idx: null), and the cause all the same."""
     named = incidents.rows.filter(~pl.col("not_a_deployment") & ~pl.col("planned"))
     refs = named.select("inc", source="suspected_source", where="environment", ref="suspected_deployment", rule=_SAID).drop_nulls("ref")
-    shipped = deployments.lazy().filter(~pl.col("entered")).select("source", "source_id", "idx").collect()
-    found = resolve(refs, shipped, "idx").drop_nulls("idx")
-    found = of_rows(found, "idx", deployments, environment="environment", production="production")
+    found = resolve(refs, deployments, "row").drop_nulls("row")
+    found = of_rows(found, "row", deployments, environment="environment", production="production")
     fits = pl.when(pl.col("where").is_null()).then("production").otherwise(pl.col("where") == pl.col("environment"))
-    return found.filter(fits).select("inc", "idx", "rule")
+    placed = line.lazy().filter(pl.col("row").is_in(found["row"].implode())).select("row", "idx").collect()
+    return found.filter(fits).join(placed, on="row", how="left", maintain_order="left").select("inc", "row", "idx", "rule")
 
 
 def likely_hotfixes(incidents: Incidents, deployments: pl.DataFrame, attempts: pl.DataFrame) -> pl.DataFrame:
@@ -56,7 +57,7 @@ def likely_hotfixes(incidents: Incidents, deployments: pl.DataFrame, attempts: p
 def evidence_by_time(incidents: Incidents, causes: pl.DataFrame, latest: pl.DataFrame, hotfixed: pl.DataFrame) -> pl.DataFrame:
     """Evidence rows from incidents: declared causes, else the latest candidate. hotfixed: inc of incidents that a hotfix names."""
     links = incidents.rows.select("inc", at="link_time", apart="not_a_deployment")
-    declared = causes.join(links, on="inc").select("idx", level=pl.lit("certain"), at="at", rule="rule", inc="inc")
+    declared = causes.drop_nulls("idx").join(links, on="inc").select("idx", level=pl.lit("certain"), at="at", rule="rule", inc="inc")
     free = latest.join(causes, on="inc", how="anti").join(links.filter(~pl.col("apart")), on="inc")
     free = free.join(hotfixed.select("inc", named=pl.lit(value=True)).unique(), on="inc", how="left")
     near = pl.col("distance") <= NEAR

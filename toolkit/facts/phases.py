@@ -19,25 +19,29 @@ _ZERO = timedelta(0)
 def with_cause(
     incidents: pl.DataFrame, causes: pl.DataFrame, undone: pl.DataFrame, by_time: pl.DataFrame, deployments: pl.DataFrame
 ) -> pl.DataFrame:
-    """Adds cause_idx, cause_evidence, cause_source: declared, else what its first attempt undid, else by time.
+    """Adds cause_idx, cause_row, cause_evidence, cause_source: declared, else what its first attempt undid, else by time.
 
-    causes: inc, idx, rule; undone: inc, idx, level, at (start of the attempt); by_time: inc, idx, level, rule. Over several services: the
-    best level, then the latest.
+    causes: inc, row, idx (null for one without any time), rule; undone: inc, idx, level, at (start of the attempt); by_time: inc, idx,
+    level, rule. Over several services: the best level, then the latest.
     """
-    declared = causes.select("inc", "idx", rank=pl.lit(0), level=pl.lit("certain"), rule="rule", at=pl.lit(None, pl.Datetime("us", "UTC")))
+    declared = causes.select(
+        "inc", "idx", row="row", rank=pl.lit(0), level=pl.lit("certain"), rule="rule", at=pl.lit(None, pl.Datetime("us", "UTC"))
+    )
     acted = undone.select("inc", "idx", rank=pl.lit(1), level="level", rule=pl.lit("derived:undone"), at="at")
     acted = of_rows(acted.join(incidents.select("inc", "link_time"), on="inc"), "idx", deployments, began="start")
     # What came after the impact began may have made it worse, but did not cause it.
     acted = acted.filter(pl.col("began") <= pl.col("link_time")).drop("link_time", "began")
     timed = by_time.select("inc", "idx", rank=pl.lit(2), level="level", rule="rule", at=pl.lit(None, pl.Datetime("us", "UTC")))
-    every = pl.concat([declared, acted, timed]).join(incidents.filter(~pl.col("not_a_deployment")).select("inc"), on="inc", how="semi")
+    every = pl.concat([declared, acted, timed], how="diagonal").join(
+        incidents.filter(~pl.col("not_a_deployment")).select("inc"), on="inc", how="semi"
+    )
     every = of_rows(every, "idx", deployments, **{name: name for name in ("deployed_at", "start", "source_id", "source")})
     every = every.with_columns(pl.col("level").cast(LEVELS))
     order = ["inc", "rank", "level", "at", "deployed_at", "start", "source_id", "source"]
     best = every.sort(order, descending=[False, False, False, False, True, True, True, True]).unique(
         "inc", keep="first", maintain_order=True
     )
-    best = best.select("inc", cause_idx="idx", cause_evidence=pl.col("level").cast(pl.String), cause_source="rule")
+    best = best.select("inc", cause_idx="idx", cause_row="row", cause_evidence=pl.col("level").cast(pl.String), cause_source="rule")
     innocent = pl.when(pl.col("cause_said") & pl.col("not_a_deployment")).then(pl.lit("override"))
     return incidents.join(best, on="inc", how="left", maintain_order="left").with_columns(
         cause_source=pl.coalesce(innocent, "cause_source")

@@ -90,20 +90,24 @@ def _stitched(
     flags = flags.sort("source", "source_id").with_row_index("flag_row").with_columns(pl.col("flag_row").cast(pl.Int64))
     known = known.sort("source", "source_id").with_row_index("rec").with_columns(pl.col("rec").cast(pl.Int64))
 
-    deployments = deployments.with_row_index("row").pipe(_with_declared, known)
+    deployments = deployments.with_row_index("row")
+    fixed = links.fixes(known, deployments, "row")
+    deployments = _with_declared(deployments, fixed)
     line, carried = _lineage(kept(deployments.select(*PLACED), pl.col("start").is_not_null()), rollbacks)
     incidents = _with_stamping(fold(known, events, parts, horizon))
 
     switches = links.flag_offs(flags, incidents, known, parts)
     pieces, attempts = _attempts(line, rollbacks, switches, carried)
-    named = _named(pieces, attempts, incidents, known, line, rollbacks, switches, parts)
+    shipped = line.lazy().filter(pl.col("row").is_in(fixed["row"].implode())).select("row", "idx").collect()
+    fixed = fixed.join(shipped, on="row").select("rec", "idx")
+    named = _named(pieces, attempts, incidents, known, fixed, rollbacks, switches, parts)
     attempts = attempts.join(parts, on="part", how="left", maintain_order="left")
     attempts = attempts.pipe(links.with_incident, named, incidents).pipe(links.with_race, line).pipe(links.with_episodes)
     line = _with_drills(line, rollbacks, carried).pipe(overrides.labelled, decisions)
 
     latest = links.candidates(incidents, line, attempts, pieces)
-    causes = evidence_pass.causes_declared(incidents, line)
-    line, fixing = _with_hotfixes(line, incidents, attempts, known)
+    causes = evidence_pass.causes_declared(incidents, deployments, line)
+    line, fixing = _with_hotfixes(line, incidents, attempts, known, fixed)
     by_time = evidence_pass.evidence_by_time(incidents, causes, latest, fixing.filter("named"))
     by_undoing = evidence_pass.evidence_by_undoing(attempts, pieces, line)
     # A declared rollback that took its place in the lineage is no deployment: nothing is held against it.
@@ -123,7 +127,7 @@ def _stitched(
     evidence = evidence.join(attempts.select("attempt", "regretted"), on="attempt", how="left").with_columns(
         pl.col("regretted").fill_null(value=False)
     )
-    causes = causes.filter((pl.col("rule") == "override") | ~pl.col("idx").is_in(cleared))
+    causes = causes.filter((pl.col("rule") == "override") | ~pl.col("idx").is_in(cleared).fill_null(value=False))
     by_time, by_undoing = (rows.filter(~pl.col("idx").is_in(cleared)) for rows in (by_time, by_undoing))
     rows = _phases(incidents, attempts, causes, by_time, by_undoing, fixing, line, horizon)
     return tables.finished(
@@ -145,13 +149,12 @@ def _places(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select("service", "environment").drop_nulls()
 
 
-def _with_declared(deployments: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Adds certain_hotfix, and what is declared or not yet known: declared_kind, entered, rb."""
-    named = links.fixes(known, deployments, "row")["row"]
+def _with_declared(deployments: pl.DataFrame, fixed: pl.DataFrame) -> pl.DataFrame:
+    """Adds certain_hotfix, and what is declared or not yet known: declared_kind, entered, rb. fixed: row of what incidents name."""
     label = pl.col("labels").list.eval(pl.element().str.to_lowercase() == "hotfix").list.any()
     certain = (pl.col("kind") == "hotfix") | label | pl.col("branch").str.starts_with("hotfix/")
     return deployments.with_columns(
-        certain_hotfix=certain.fill_null(value=False) | pl.col("row").is_in(named.implode()),
+        certain_hotfix=certain.fill_null(value=False) | pl.col("row").is_in(fixed["row"].implode()),
         entered=pl.lit(value=False),
         declared_kind="kind",
         rb=pl.lit(None, pl.Int64),
@@ -225,23 +228,25 @@ def _named(
     attempts: pl.DataFrame,
     incidents: Incidents,
     known: pl.DataFrame,
-    line: pl.DataFrame,
+    fixed: pl.DataFrame,
     rollbacks: pl.DataFrame,
     switches: pl.DataFrame,
     parts: pl.DataFrame,
 ) -> pl.DataFrame:
-    """attempt, inc: the incident that a part names, or that names a part as its fix."""
+    """attempt, inc: the incident that a part names, or that names a part as its fix. fixed: rec, idx of the deployments so named."""
     start = attempts.select("attempt", "part", moment="started_at").join(parts, on="part")
     pieces = pieces.with_row_index("order")
     refs = pieces.select("attempt", "order", "source", ref="names").drop_nulls("ref").join(start, on="attempt", maintain_order="left")
     naming = links.named_incidents(refs, incidents, known).drop_nulls("inc").select("attempt", "order", "inc", turn=pl.lit(0))
+    fixes = {
+        "deployment": fixed.rename({"idx": "row"}),
+        "rollback": links.fixes(known, rollbacks, "rb").rename({"rb": "row"}),
+        "flag_change": links.fixes(known, switches, "flag_row").rename({"flag_row": "row"}),
+    }
     rows = []
-    told = ["idx", "source", "source_id", "environment", "production"]
-    shipped = line.lazy().filter(~pl.col("entered")).select(told).collect()
-    for what, frame, key in (("deployment", shipped, "idx"), ("rollback", rollbacks, "rb"), ("flag_change", switches, "flag_row")):
-        fixed = links.fixes(known, frame, key).rename({key: "row"})
+    for what, named in fixes.items():
         of_kind = pieces.filter(pl.col("what") == what).select("row", "attempt", "order")
-        rows.append(fixed.join(of_kind, on="row").select("rec", "attempt", "order"))
+        rows.append(named.join(of_kind, on="row").select("rec", "attempt", "order"))
     fixing = pl.concat(rows).join(known.select("rec", "source", ref="source_id"), on="rec").join(start, on="attempt")
     fixing = links.named_incidents(fixing.drop("rec"), incidents, known).drop_nulls("inc").select("attempt", "order", "inc", turn=pl.lit(1))
     # What a part names itself comes before what names it.
@@ -262,9 +267,9 @@ def _with_stamping(incidents: Incidents) -> Incidents:
 
 
 def _with_hotfixes(
-    line: pl.DataFrame, incidents: Incidents, attempts: pl.DataFrame, known: pl.DataFrame
+    line: pl.DataFrame, incidents: Incidents, attempts: pl.DataFrame, known: pl.DataFrame, fixed: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Adds hotfix, hotfix_source, hotfix_inc; and inc, idx of the incidents that a hotfix names or that it ended."""
+    """Adds hotfix, hotfix_source, hotfix_inc; and inc, idx of the incidents that a hotfix names, that name it or that it ended."""
     likely = evidence_pass.likely_hotfixes(incidents, line, attempts)
     fresh = ~pl.col("seen") & pl.col("artifact").is_not_null() & (pl.col("kind") != "rollback") & ~pl.col("entered")
     certain = fresh & pl.col("certain_hotfix")
@@ -287,12 +292,12 @@ def _with_hotfixes(
         .when(fresh & pl.col("idx").is_in(quick.implode()))
         .then(pl.lit("possible"))
     )
-    wanted = ["idx", "source", "source_id", "environment", "production", "fixes_incident", "start"]
+    wanted = ["idx", "source", "environment", "production", "fixes_incident", "start"]
     firm = line.lazy().filter(pl.col("hotfix").is_in(["certain", "likely"])).select(wanted).collect()
     refs = firm.select("idx", "source", "environment", "production", ref="fixes_incident", moment="start").drop_nulls("ref")
     naming = links.named_incidents(refs, incidents, known).drop_nulls("inc").select("inc", "idx")
-    fixed = links.fixes(known, firm, "idx").join(known.select("rec", "source", ref="source_id"), on="rec")
     fixed = fixed.join(firm.select("idx", "environment", "production", moment="start"), on="idx")
+    fixed = fixed.join(known.select("rec", "source", ref="source_id"), on="rec")
     fixed = links.named_incidents(fixed.drop("rec"), incidents, known).drop_nulls("inc").select("inc", "idx")
     named = pl.concat([naming, fixed]).unique().sort("inc", "idx")
     ended = likely.select("inc", "idx").join(firm.select("idx"), on="idx", how="semi")

@@ -33,7 +33,7 @@ def finished(
     deployed = _deployments(line, deployments, timeless, attempts, incidents, pieces, horizon)
     ids = line["id"]
     rows = _rollbacks(attempts, line, incidents)
-    told = _incidents(incidents, line, coverage_start).pipe(_with_named, incidents, deployments)
+    told = _incidents(incidents, line, deployments["id"], coverage_start).pipe(_with_named, incidents, deployments)
     seen = evidence.join(incidents.select("inc", by_incident="id"), on="inc", how="left").join(
         attempts.select("attempt", by_attempt="id"), on="attempt", how="left"
     )
@@ -194,12 +194,12 @@ _ROLLBACK = [
 ]  # fmt: skip
 
 
-def _incidents(incidents: pl.DataFrame, line: pl.DataFrame, coverage_start: datetime | None) -> pl.DataFrame:
-    ids = line["id"]
+def _incidents(incidents: pl.DataFrame, line: pl.DataFrame, declared: pl.Series, coverage_start: datetime | None) -> pl.DataFrame:
+    derived = line["id"].gather(incidents["cause_idx"])
     before = pl.col("link_time") < coverage_start if coverage_start else pl.lit(value=False)
     return (
         incidents.with_columns(
-            cause_deployment=ids.gather(incidents["cause_idx"]),
+            cause_deployment=declared.gather(incidents["cause_row"]).zip_with(incidents["cause_row"].is_not_null(), derived),
             before_coverage=before.fill_null(value=False),
             attempts=pl.col("attempts").fill_null([]),
             at="link_time",
