@@ -154,7 +154,7 @@ def recommendation(unit: Unit | None, units: list[Unit] | None, key: tuple[str, 
     st.subheader("Recommended")
     if units is None:
         st.caption("The newest deployments are a test that is looked at once: the journal notes who looked.")
-        st.button("Ask the past", on_click=limits.asked, args=(key,), type="primary")
+        st.button("Ask the past", on_click=limits.asked, args=(key,))
         return
     if unit is None:
         st.caption("No class of services to recommend for.")
