@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, time, timedelta
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from laid import verdicts_by_hand
 
 from toolkit.facts import facts_of
 from toolkit.facts.practices import practice_facts
@@ -44,6 +46,11 @@ class Team:
         )
         self.supply = {row["deployment"]: row for row in self.truth["supply"]}
         self.failed = {row["id"] for row in self.deployments if row["failed_final"] in ("certain", "likely")}
+
+    @cached_property
+    def books(self) -> list[str]:
+        """The verdict on every step of every incident, found by going through all ways of laying events to steps."""
+        return list(verdicts_by_hand(self.told | {"supply": self.supply}, self.incidents, self.deployments, self.attempts, END))
 
     def changes(self) -> Rows:
         """Releases and hotfixes to production that ended and that no pipeline refused."""
@@ -222,6 +229,27 @@ def unowned_services(team: Team) -> tuple[int, int]:
     return counted(service not in owned for service in deployed)
 
 
+# Communication
+
+
+def customers_first_rate(team: Team) -> tuple[int, int]:
+    return counted(None if row["detected_by"] is None else row["detected_by"] == "customer" for row in team.incidents)
+
+
+# Playbooks
+
+
+def steps(*verdicts: str) -> Callable[[Team], tuple[int, int]]:
+    def count(team: Team) -> tuple[int, int]:
+        return counted(verdict in verdicts for verdict in team.books if verdict in ("done", "late", "out_of_order", "skipped"))
+
+    return count
+
+
+def unwritten_actions(team: Team) -> tuple[int, int]:
+    return counted(verdict == "unwritten" for verdict in team.books if verdict in ("done", "late", "out_of_order", "unwritten"))
+
+
 RATES: dict[str, Callable[[Team], tuple[int, int]]] = {
     "mutated_versions": mutated_versions,
     "digest_pinned_rate": of_supply("pinned"),
@@ -243,6 +271,12 @@ RATES: dict[str, Callable[[Team], tuple[int, int]]] = {
     "review_rate": review_rate,
     "action_items_on_time": action_items_on_time,
     "unowned_services": unowned_services,
+    "customers_first_rate": customers_first_rate,
+    "step_adherence": steps("done"),
+    "steps_skipped": steps("skipped"),
+    "steps_late": steps("late"),
+    "steps_out_of_order": steps("out_of_order"),
+    "unwritten_actions": unwritten_actions,
 }
 
 
@@ -337,7 +371,42 @@ def test_to_acknowledge_took_as_long_as_the_stamps_say(team: Team) -> None:
         assert found["value"] == pytest.approx(median([max(span, 1 / 60) for span in spans if span >= 0]))
 
 
+def updates(team: Team) -> dict[str, list[datetime]]:
+    """Words to customers, by incident."""
+    found: dict[str, list[datetime]] = {}
+    for row in sorted(team.told["incident_event"], key=lambda row: row["at"]):
+        if row["type"] == "informed_customers":
+            found.setdefault(row["incident"], []).append(row["at"])
+    return found
+
+
+def test_customers_heard_of_it_as_soon_as_the_timeline_says(team: Team) -> None:
+    told, lined = updates(team), {row["incident"] for row in team.told["incident_event"]}
+    rows = [row for row in team.incidents if row["detected_at"] and row["source_id"] in lined]
+    spans = [(told[row["source_id"]][0] - row["detected_at"]) / timedelta(minutes=1) for row in rows if row["source_id"] in told]
+    waiting = [row for row in rows if row["source_id"] not in told and row["open"]]
+    found = team.measured("time_to_first_update")
+    assert (found["n"], found["censored"]) == (len([span for span in spans if span >= 0]) + len(waiting), len(waiting))
+    if not waiting and spans:
+        assert found["value"] == pytest.approx(median([max(span, 1 / 60) for span in spans if span >= 0]))
+
+
+def test_customers_waited_for_the_next_word_as_long_as_the_timeline_says(team: Team) -> None:
+    told, spans = updates(team), []
+    for row in team.incidents:
+        words, over = told.get(row["source_id"], []), row["recovered_at"]
+        for place, word in enumerate(words):
+            following = words[place + 1] if place + 1 < len(words) else None
+            if over is None or word < over:
+                spans.append(((following or over or END) - word) / timedelta(minutes=1))
+    found = team.measured("update_gap")
+    assert found["n"] == len(spans)
+    if spans and not found["censored"]:
+        assert found["value"] == pytest.approx(median(spans))
+
+
 def test_every_practice_is_compared_with_the_truth() -> None:
     others = {"incident_repetition_rate", "fix_held_rate", "action_items_by_kind", "time_to_flag_off", "time_to_acknowledge"}
+    others |= {"time_to_first_update", "update_gap"}
     assert {name for name, metric in METRICS.items() if metric.group in PRACTICES} | {"skipped_gate_rate"} == RATES.keys() | others
     assert {"artifact", "gate", "verdict", "review", "action_item"} <= RECORDS.keys()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
@@ -31,7 +31,7 @@ from toolkit.watch import watched, with_criterion_met
 if TYPE_CHECKING:
     from toolkit.workspace import Workspace
 
-__all__ = ["STITCHING", "horizon_of", "is_current", "overrides_of", "publish", "settings_of", "version_of"]
+__all__ = ["STITCHING", "horizon_of", "is_current", "overrides_of", "publish", "settings_of", "version_of", "waivers_of"]
 
 STITCHING = "stitching.lock"
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
@@ -91,6 +91,8 @@ def _published(workspace: Workspace, *, force: bool) -> str:
         horizon=horizon or _NEVER,
         production=workspace.settings.production,
         zone=workspace.settings.time_zone,
+        playbooks=workspace.playbooks,
+        waivers=waivers_of(decided, horizon or _NEVER),
     )
     meta = {
         "horizon": horizon.isoformat() if horizon else None,
@@ -113,6 +115,7 @@ def settings_of(workspace: Workspace, policy: Policy | None) -> dict[str, Any]:
     return {
         **workspace.settings.model_dump(mode="json", include={"production", "horizon", "renamed", "time_zone"}),
         "criteria": policy.content() if policy is not None else None,
+        "playbooks": [one.model_dump(mode="json") for one in workspace.playbooks],
     }
 
 
@@ -166,6 +169,17 @@ def overrides_of(entries: Iterable[Entry]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=OVERRIDES)
 
 
+def waivers_of(entries: Iterable[Entry], horizon: datetime) -> dict[str, dict[str, str]]:
+    """The steps of playbooks that were taken out, by incident, with the reason: waivers of the rule `playbook:STEP` that still hold."""
+    found: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        if entry.kind != "waiver" or not entry.body["rule"].startswith("playbook:"):
+            continue
+        if entry.body["until"] is None or date.fromisoformat(entry.body["until"]) >= horizon.date():
+            found.setdefault(entry.about, {})[entry.body["rule"].removeprefix("playbook:")] = entry.why or ""
+    return found
+
+
 def _moments(records: dict[str, pl.DataFrame]) -> Iterable[datetime]:
     said = records["override"]["at"].max() if "override" in records else None
     if isinstance(said, datetime):
@@ -203,7 +217,7 @@ def code_version() -> str:
         release = "source"
     digest = hashlib.sha256()
     judging = [files("toolkit") / name for name in ("passage.py", "watch.py")]
-    for item in (*_modules("toolkit.facts"), *_modules("toolkit.criteria"), *judging):
+    for item in (*_modules("toolkit.facts"), *_modules("toolkit.criteria"), *_modules("toolkit.playbooks"), *judging):
         digest.update(item.read_bytes())
     return f"{release}+{digest.hexdigest()[:12]}"
 

@@ -23,6 +23,7 @@ from toolkit.store.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from toolkit.criteria.policy import Policy
+    from toolkit.playbooks import Playbook
 
 __all__ = ["Facts", "Privacy", "Settings", "Workspace"]
 
@@ -185,6 +186,14 @@ class Workspace:
         from toolkit.criteria.policy import Policy
 
         return Policy.read(self.root)
+
+    @property
+    def playbooks(self) -> tuple[Playbook, ...]:
+        """What is to be done in trouble, from policy/playbooks/*.toml as it is now; where there is none, as it comes with the product.
+        Raises DataError naming file, line and fix."""
+        from toolkit.playbooks import playbooks_of
+
+        return playbooks_of(self.root)
 
     @cached_property
     def ledger(self) -> Ledger:

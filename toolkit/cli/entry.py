@@ -10,7 +10,7 @@ from importlib.metadata import version as distribution_version
 
 from cyclopts import App, CycloptsError
 
-from toolkit.cli import exchanging, gating, intake, journaling, judging, kept, numbers, recalibrating, reviewing, showing, standing
+from toolkit.cli import exchanging, gating, intake, journaling, judging, kept, numbers, playing, recalibrating, reviewing, showing, standing
 from toolkit.cli.output import talk
 from toolkit.cli.reviews import reviews
 from toolkit.errors import DataError, KnowngoodError, UsageError
@@ -50,6 +50,7 @@ for command in (
     numbers.facts,
     numbers.explain,
     standing.readiness,
+    playing.playbook,
     reviewing.review,
     judging.replay,
     recalibrating.recalibrate,

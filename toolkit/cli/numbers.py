@@ -64,6 +64,9 @@ Kind = Literal[
     "verdicts",
     "flag_changes",
     "services",
+    "communications",
+    "update_gaps",
+    "conformance",
 ]
 
 # More rows than a person reads in a terminal.

@@ -7,6 +7,8 @@ from datetime import datetime
 
 import polars as pl
 
+from toolkit.facts.communication import communications, update_gaps
+from toolkit.facts.conformance import Waivers, conformance, timelines
 from toolkit.facts.doubles import filled
 from toolkit.facts.followups import action_items, followups
 from toolkit.facts.observed import PRODUCTION, typed
@@ -15,6 +17,7 @@ from toolkit.facts.provenance import supply_facts
 from toolkit.facts.readiness import migrations, readiness
 from toolkit.facts.switches import flag_changes
 from toolkit.facts.verdicts import verdicts
+from toolkit.playbooks import Playbook, shipped
 
 __all__ = ["practice_facts"]
 
@@ -26,13 +29,16 @@ def practice_facts(
     horizon: datetime,
     production: Sequence[str] = PRODUCTION,
     zone: str = "UTC",
+    playbooks: Sequence[Playbook] | None = None,
+    waivers: Waivers | None = None,
 ) -> dict[str, pl.DataFrame]:
     """What `facts_of` made of the same records, and the records of practices → their facts.
 
     records: by record name; any may be missing. `migration` may hold those deployments that say something of migrations.
-    zone: the workspace's, in which working days begin.
-    Returns versions, gates, checks, provenance, verdicts, flag_changes, action_items, followups, services, readiness. The order of the
-    input rows changes nothing.
+    zone: the workspace's, in which working days begin. playbooks: default, those that come with the product. waivers: by incident, the
+    steps taken out of its playbook.
+    Returns versions, gates, checks, provenance, verdicts, flag_changes, action_items, followups, communications, update_gaps, conformance,
+    services, readiness. The order of the input rows changes nothing.
     """
     incidents, rollbacks, deployments = (tables[name] for name in ("incidents", "rollbacks", "deployments"))
     doubles = tables["doubles"]
@@ -41,12 +47,18 @@ def practice_facts(
         once = filled(typed("deployment", records["deployment"]), doubles)
         records = {**records, "migration": migrations(records), "deployment": once}
     items = action_items(records, incidents, horizon=horizon)
+    lines = timelines(records, incidents, horizon=horizon)
+    made = supply_facts(records, deployments, rollbacks, horizon=horizon, production=production)
+    made |= {"followups": followups(records, incidents, items, horizon=horizon, zone=zone)}
+    book = shipped() if playbooks is None else playbooks
     return {
-        **supply_facts(records, deployments, rollbacks, horizon=horizon, production=production),
+        **made,
         "verdicts": verdicts(records, deployments, doubles, horizon=horizon, production=production),
         "flag_changes": flag_changes(records, incidents, rollbacks, horizon=horizon, production=production),
         "action_items": items,
-        "followups": followups(records, incidents, items, horizon=horizon, zone=zone),
+        "communications": communications(lines, incidents),
+        "update_gaps": update_gaps(lines, incidents, horizon=horizon),
+        "conformance": conformance(records, {**tables, **made}, lines, book, horizon=horizon, waivers=waivers or {}),
         "services": services(records, deployments, horizon=horizon),
         "readiness": readiness(records, tables, horizon=horizon),
     }

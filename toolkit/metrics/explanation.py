@@ -108,6 +108,9 @@ SHOWN = {
     "verdicts": ("id", "service", "of_deployment", "version", "tool", "criterion", "decision", "outcome"),
     "services": ("id", "service", "team", "rota"),
     "flag_changes": ("id", "flag", "service", "environment", "action", "kill_switch", "of_incident", "outcome"),
+    "communications": ("id", "services", "severity", "updates", "first_update_at"),
+    "update_gaps": ("id", "incident", "services", "told_at", "until"),
+    "conformance": ("id", "incident", "services", "playbook", "step", "verdict", "what", "shown_at", "due_at"),
 }
 
 

@@ -42,6 +42,9 @@ STREAMS: dict[str, tuple[str, ...]] = {
     "gates": ("gates",),
     "verdicts": ("verdicts",),
     "services": ("deployments",),
+    "communications": ("incidents",),
+    "update_gaps": ("incident_events",),
+    "conformance": ("incident_events",),
 }
 # By fact or by record.
 CONNECT = {
@@ -57,6 +60,8 @@ CONNECT = {
     "artifacts": "builds (knowngood load FILE --as artifact)",
     "gates": "the results of gates (knowngood load FILE --as gate)",
     "verdicts": "verdicts of canary judges (knowngood load FILE --as verdict)",
+    "communications": "incidents (knowngood sync, or knowngood load FILE --as incident)",
+    "incident_events": "timelines of incidents (knowngood load FILE --as incident_event)",
     "reviews": "reviews of incidents (knowngood load FILE --as review)",
     "action_items": "action items (knowngood load FILE --as action_item)",
     "flag_changes": "changes of feature flags (knowngood load FILE --as flag_change)",

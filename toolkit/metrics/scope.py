@@ -21,7 +21,7 @@ Every = Literal["1w", "1mo"]
 Moment = datetime | date | str
 
 # Facts whose rows touch any number of services; they carry the severity of an incident, too.
-SEVERAL_SERVICES = frozenset({"incidents", "followups", "action_items"})
+SEVERAL_SERVICES = frozenset({"incidents", "followups", "action_items", "communications", "update_gaps", "conformance"})
 
 _SPAN = re.compile(r"(\d+)(d|w|mo|y)")
 
