@@ -412,3 +412,15 @@ def test_what_was_overtaken_never_ran_so_its_rollback_is_not_regretted(stitch: S
     assert facts.deployments["v2 11:00"]["overlapped"]
     attempt = facts.rollbacks["deployment:v1 10:10"]
     assert (attempt["reapplied_at"], attempt["regretted"]) == (t("12:00"), False)
+
+
+def test_a_failed_rollback_is_no_hotfix_whatever_its_label_so_nothing_undoes_it(stitch: Stitch) -> None:
+    # 09:00 v1   10:00 v0, declared a rollback and labelled a hotfix, fails   10:30 v1 again
+    facts = stitch(
+        deployment("v1", "09:00"),
+        deployment("v0", "10:00", status="failed", kind="rollback", labels=["hotfix"]),
+        deployment("v1", "10:30"),
+    )
+    assert facts.deployments["v0 10:00"]["hotfix"] is None
+    assert facts.deployments["v1 10:30"]["kind"] == "redeploy"
+    assert facts.deployments["v0 10:00"]["stopped"]

@@ -83,8 +83,8 @@ class Hostile:
         row["branch"] = self.maybe("main", "hotfix/now")
         row["labels"] = self.maybe(["Hotfix"], ["other"])
         row["fixes_incident"] = self.named("incident")
-        # One without any time is in no lineage; with two sources, whether a reference may mean it is nobody's business.
-        if self.chance(self.spice / 3) and (minutes is not None or len(self.sources) == 1):
+        # Without an end either it is in no lineage.
+        if self.chance(self.spice / 3):
             row["started_at"] = None
         return row
 

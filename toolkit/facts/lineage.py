@@ -204,9 +204,9 @@ def _with_version_order(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _with_unsuccessful(frame: pl.DataFrame) -> pl.DataFrame:
     """Adds after_unsuccessful: idx of the last unsuccessful release, hotfix or reapply since current that ended at most 24 h before."""
-    lost = pl.col("unsuccessful") & (
-        pl.col("kind").is_in(["release", "reapply"]) | (pl.col("certain_hotfix") & ~pl.col("seen") & pl.col("artifact").is_not_null())
-    )
+    # Rollback wins over hotfix.
+    hotfix = pl.col("certain_hotfix") & ~pl.col("seen") & pl.col("artifact").is_not_null() & (pl.col("kind") != "rollback")
+    lost = pl.col("unsuccessful") & (pl.col("kind").is_in(["release", "reapply"]) | hotfix)
     frame = frame.with_columns(lost=lost).with_columns(last_lost=_last(pl.col("lost")))
     frame = frame.with_columns(last_lost=pl.when(pl.col("last_lost") > pl.col("was").fill_null(-1)).then("last_lost"))
     frame = frame.with_columns(lost_end=pl.col("deployed_at").gather(pl.col("last_lost")))
