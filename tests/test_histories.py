@@ -326,6 +326,16 @@ def test_what_takes_no_time_joins_an_attempt_that_ends_in_that_moment(stitch: St
     assert [set(row["parts"]) for row in facts.rollbacks.values()] == [{"deployment:v3 10:45", "rollback:asked", "rollback:another"}]
 
 
+def test_what_begins_in_the_moment_in_which_an_attempt_ends_is_another_attempt(stitch: Stitch) -> None:
+    # 10:30 asked for v3   10:35-10:45 v3 carries it out   10:45 another rollback
+    facts = stitch(
+        deployment("v3", "10:35", 10),
+        rollback("v3", "10:30", minutes=10, id="asked"),
+        rollback(None, "10:45", id="another"),
+    )
+    assert [set(row["parts"]) for row in facts.rollbacks.values()] == [{"deployment:v3 10:35", "rollback:asked"}, {"rollback:another"}]
+
+
 def test_every_deployment_that_carries_out_a_drill_is_part_of_it(stitch: Stitch) -> None:
     # 10:35 a drill back to v1   10:45 v1   10:50 v1   11:10 v1
     facts = stitch(
