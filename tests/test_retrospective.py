@@ -18,7 +18,7 @@ from test_review import ANN, BOB, HOSTILE, ID
 from toolkit import publishing
 from toolkit.metrics import measure
 from toolkit.publish import publish
-from toolkit.review import Case, as_markdown, as_object, case_of
+from toolkit.review import Case, as_markdown, as_object, case_of, what_if_of
 from toolkit.review.saving import Reviewer, ask, note, reopen, sign
 from toolkit.store import warehouse
 from toolkit.ui import deciding
@@ -87,6 +87,11 @@ def table(app: AppTest, column: str) -> pd.DataFrame:
 
 def case(place: Workspace, id: str = ID) -> Case:
     return case_of(place.facts, place.meta, place.journal.entries(), id)
+
+
+def report(place: Workspace, id: str = ID) -> str:
+    made = case(place, id)
+    return as_markdown(as_object(made, place.meta, what_if_of(place, made.found)))
 
 
 # Incidents
@@ -216,9 +221,9 @@ def test_what_other_tools_recorded_of_the_review_stands_beside(own: Workspace, m
     assert table(app, "root_causes")["root_causes"].to_list() == ["a | b"]
     assert table(app, "due")["state"].to_list() == ["open"]
     assert page(own.root, "incidents", monkeypatch, find=ID).dataframe(key="incidents").value["tools"].to_list() == ["published"]
-    report = as_markdown(as_object(case(own), own.meta))
-    assert "| docs, R1 | published |" in report
-    assert r"| \<b\>Alert\</b\> sooner (tracker) | detect |" in report
+    told = report(own)
+    assert "| docs, R1 | published |" in told
+    assert r"| \<b\>Alert\</b\> sooner (tracker) | detect |" in told
     # It is part of what is signed.
     sign(own.journal, case(own), by=ANN)
     tables["reviews"] = tables["reviews"].clear()
@@ -247,7 +252,7 @@ def test_a_corrected_cause_is_published_and_its_effect_shown(own: Workspace, mon
         f"{100 * row['value']:.2f} % ({row['k']} of {row['n']})" for row in (rate, now)
     )
     assert f"cause**: {UNDONE} instead of {NAMED}" in said(app)
-    assert f"| cause | {NAMED} | {UNDONE} |" in as_markdown(as_object(case(own, WRONG), own.meta))
+    assert f"| cause | {NAMED} | {UNDONE} |" in report(own, WRONG)
     assert "counts: a reviewer said so" in " ".join(table(app, "why")["why"])
 
 
@@ -272,7 +277,7 @@ def test_an_incident_without_any_time_has_a_page(own: Workspace, monkeypatch: py
     assert [card.value for card in app.metric] == ["–"] * 4
     assert app.button(key="previous").disabled
     assert app.button(key="next").disabled
-    assert "No phase is known: nobody says when it was started, detected, decided, recovered" in as_markdown(as_object(case(own), own.meta))
+    assert "No phase is known: nobody says when it was started, detected, decided, recovered" in report(own)
 
 
 def test_a_correction_without_a_reason_is_refused(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,7 +374,7 @@ def test_the_download_is_what_the_command_prints(place: Workspace, monkeypatch: 
     real = st.download_button
     monkeypatch.setattr(st, "download_button", lambda label, data, *rest, **more: handed.append(data) or real(label, data, *rest, **more))
     opened(place, monkeypatch)
-    assert handed[-1] == as_markdown(as_object(case(place), place.meta))
+    assert handed[-1] == report(place)
 
 
 def test_hostile_titles_notes_and_names_are_text(own: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

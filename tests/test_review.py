@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 
 from toolkit.cli import entry
 from toolkit.errors import UsageError
-from toolkit.review import Case, as_markdown, as_object, case_of, findings_of, reviewed
+from toolkit.review import Case, as_markdown, as_object, case_of, findings_of, reviewed, what_if_of
 from toolkit.review.saving import Reviewer, ask, correct, label, note, reopen, settle, sign, withdraw
 from toolkit.store import warehouse
 from toolkit.workspace import Workspace
@@ -120,7 +120,7 @@ def test_a_signature_is_stale_when_the_data_change_and_says_what(place: Workspac
     warehouse.write(place.state, "v2", tables, warehouse.meta(path))
     assert case().state == "changed since sign-off"
     assert case().changed == [("severity", before, "sev0")]
-    told = as_markdown(as_object(case(), place.meta))
+    told = as_markdown(as_object(case(), place.meta, what_if_of(place, case().found)))
     assert f"| severity | {before} | sev0 |" in told
     with pytest.raises(UsageError, match="reopen it first"):
         sign(place.journal, case(), by=CY)
@@ -189,7 +189,7 @@ def test_hostile_titles_notes_and_names_are_text_in_the_report(place: Workspace,
     ask(place.journal, case(), HOSTILE[:9_000], by=ANN, owner="=HYPERLINK()|x")
     made = case()
     hostile = {**made.found.incident, "title": HOSTILE, "services": [HOSTILE[:100]]}
-    told = as_object(replace(made, found=replace(made.found, incident=hostile)), place.meta)
+    told = as_object(replace(made, found=replace(made.found, incident=hostile)), place.meta, what_if_of(place, made.found))
     report = as_markdown(told)
     tokens = MarkdownIt("commonmark").enable("table").parse(report)
     leaves = {leaf.type for token in tokens for leaf in [token, *(token.children or [])]}
@@ -210,7 +210,8 @@ def test_hostile_titles_notes_and_names_are_text_in_the_report(place: Workspace,
 def test_every_row_of_every_table_has_the_columns_of_its_head(place: Workspace, case: Now) -> None:
     note(place.journal, case(), "a | b", by=ANN)
     correct(place.journal, case(), "cause", None, by=ANN, why="a | b\nc")
-    rows = MarkdownIt("commonmark").enable("table").parse(as_markdown(as_object(case(), place.meta)))
+    told = as_markdown(as_object(case(), place.meta, what_if_of(place, case().found)))
+    rows = MarkdownIt("commonmark").enable("table").parse(told)
     widths: list[int] = []
     for token in rows:
         if token.type == "tr_open":
@@ -226,7 +227,7 @@ def test_the_command_prints_the_same_report(place: Workspace, case: Now, capsys:
     at = ["--workspace", str(place.root)]
     assert entry.run(["review", ID, *at]) == 0
     shown = capsys.readouterr().out
-    assert shown == as_markdown(as_object(case(), place.meta))
+    assert shown == as_markdown(as_object(case(), place.meta, what_if_of(place, case().found)))
     assert entry.run(["review", ID, "--to", str(tmp_path / "r.md"), *at]) == 0
     assert (tmp_path / "r.md").read_text() == shown
     capsys.readouterr()

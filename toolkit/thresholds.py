@@ -15,7 +15,7 @@ from toolkit.hindsight import judged
 from toolkit.passage import PROFILE, WATCHED, Passages, detections
 from toolkit.stats.proportions import clopper_pearson
 
-__all__ = ["Latency", "curve", "firings", "latency", "limits_around", "stored"]
+__all__ = ["Latency", "Scoped", "curve", "firings", "latency", "limits_around", "scoped", "stored"]
 
 SEED, DRAWS = 20250501, 2000
 MINUTE = timedelta(minutes=1)
@@ -28,13 +28,33 @@ def stored(facts: Any, criterion: str) -> Passages:
     return Passages(profiles.select(*PROFILE), watched.select(*WATCHED), pl.DataFrame())
 
 
+@dataclass(frozen=True)
+class Scoped:
+    """The labels of the deployments that a criterion concerns, and what it has seen of them."""
+
+    labels: pl.DataFrame
+    passages: Passages
+
+
+def scoped(facts: Any, labels: pl.DataFrame, criterion: Criterion) -> Scoped:
+    """A criterion's own deployments. labels: as `labels_of` gives them."""
+    if criterion.service_class is not None:
+        labels = labels.filter(pl.col("service_class") == criterion.service_class)
+    if criterion.service is not None:
+        labels = labels.filter(pl.col("service") == criterion.service)
+    seen = stored(facts, criterion.name)
+    profiles, watched = (table.join(labels, on="deployment", how="semi") for table in (seen.profiles, seen.watched))
+    return Scoped(labels, Passages(profiles, watched, seen.problems))
+
+
 def limits_around(seen: Passages, criterion: Criterion, n: int, *, many: int = 60) -> list[float]:
-    """Limits at which something changes, from the quietest deployments to the loudest, the one in force among them."""
+    """Limits at which something changes, from the quietest deployments to the loudest, and the one in force, its half and its double."""
     values = seen.profiles.filter(pl.col("n") == n)["value"]
     known = np.unique([criterion.limit_of(float(value)) for value in values.filter(values.is_finite())])
     if len(known) > many:
         known = known[np.linspace(0, len(known) - 1, many).round().astype(int)]
-    return sorted({*known.tolist(), criterion.setting()})
+    current = criterion.setting()
+    return sorted({*known.tolist(), current / 2, current, current * 2})
 
 
 def curve(labels: pl.DataFrame, seen: Passages, criterion: Criterion, n: int, limits: Sequence[float]) -> pl.DataFrame:

@@ -22,18 +22,20 @@ def review(
     to: Annotated[Path | None, Parameter(name="--to", help="Write a .md file instead.")] = None,
     workspace: Where = None,
 ) -> int:
-    """One incident's retrospective: phases, timeline, candidate causes, corrections, action items, notes, sign-off, history.
+    """One incident's retrospective: phases, timeline, candidate causes, what if, corrections, action items, notes, sign-off, history.
 
+    What if: when each criterion in force first held, and what other thresholds would have done.
     In Markdown, the same as the app's download. Text of others is escaped in it: it links, styles, fetches and runs nothing.
     """
-    from toolkit.review import as_markdown, as_object, case_of
+    from toolkit.review import as_markdown, as_object, case_of, what_if_of
 
     if to is not None and to.suffix != ".md":
         raise UsageError(f"{to} is no .md file.")
     place = opened(workspace)
     say_if_stale(place)
     meta = place.meta
-    told = as_object(case_of(place.facts, meta, place.journal.entries(), incident), meta)
+    case = case_of(place.facts, meta, place.journal.entries(), incident)
+    told = as_object(case, meta, what_if_of(place, case.found))
     if as_json:
         print_json(told)
     elif to is not None:

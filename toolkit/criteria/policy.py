@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -87,6 +87,15 @@ class Policy:
             return None
         except UnicodeDecodeError as error:
             raise DataError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
+
+    @classmethod
+    def published(cls, meta: Mapping[str, Any]) -> Policy | None:
+        """The policy that facts were published with, as their meta has it; None where there was none."""
+        said = (meta.get("settings") or {}).get("criteria")
+        if said is None:
+            return None
+        *tables, terms = said
+        return cls(tomlkit.dumps(_said({"criterion": tables, "recalibration": terms})), "the policy as it was published")
 
     def in_force(self, day: date, *, service: str | None = None, service_class: str | None = None) -> tuple[Criterion, ...]:
         """The criteria in force on a day, for a service of a class; without a service, for any. Of one name, the narrowest scope holds."""
@@ -199,6 +208,13 @@ def _table(criterion: Criterion) -> Any:
         table[name] = getattr(criterion, name) if name in ("since", "until", "expires") else said[name]
     table.setdefault("kind", criterion.kind)
     return table
+
+
+def _said(value: Any) -> Any:
+    """Without what is not said: TOML knows no null."""
+    if isinstance(value, dict):
+        return {name: _said(one) for name, one in value.items() if one is not None}
+    return [_said(one) for one in value] if isinstance(value, list) else value
 
 
 def _line(text: str, where: tuple[str | int, ...]) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from toolkit.review.case import Case
+from toolkit.review.what_if import WhatIf
 from toolkit.review.wording import before_of, corrected, entry_in_words, said_value
 from toolkit.untrusted import noted, plain, shortened
 
@@ -24,8 +25,8 @@ class Ours(str):
     __slots__ = ()
 
 
-def as_object(case: Case, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The retrospective as plain values: incident, phases, timeline, candidates, corrections, items, notes, signatures, history, …"""
+def as_object(case: Case, meta: Mapping[str, Any], what_if: WhatIf) -> dict[str, Any]:
+    """The retrospective as plain values: incident, phases, timeline, candidates, what_if, corrections, items, notes, signatures, …"""
     found, said = case.found, case.said
     return {
         "incident": dict(found.incident),
@@ -35,6 +36,10 @@ def as_object(case: Case, meta: Mapping[str, Any]) -> dict[str, Any]:
         "phases": found.phases.to_dicts(),
         "timeline": [row | {"rests": ", ".join(filter(None, (row["provenance"], row["rule"])))} for row in found.timeline.to_dicts()],
         "candidates": found.candidates.to_dicts(),
+        "what_if": {
+            "state": what_if.state, "says": what_if.says, "held": what_if.held.to_dicts(), "others": what_if.others.to_dicts(),
+            "approximate": dict(what_if.approximate),
+        },
         "corrections": [
             {
                 "at": entry.at, "who": _who(entry), "what": corrected(entry),
@@ -89,6 +94,7 @@ def _environment() -> Environment:
         day=lambda on: Ours("–" if on is None else f"{on:%Y-%m-%d}"),
         on=lambda at: Ours("" if at is None else f", {at:%Y-%m-%d}"),
         span=lambda span: Ours("unknown" if span is None else _spoken(span / timedelta(minutes=1))),
+        limit=lambda limit: Ours(f"{limit:.6g}"),
         minutes=lambda minutes: Ours(_spoken(minutes)),
         minutes_alone=lambda span: Ours("–" if span is None else f"{span / timedelta(minutes=1):,.0f}"),
     )

@@ -14,14 +14,26 @@ import streamlit as st
 from toolkit import publishing
 from toolkit.metrics import Explanation, compare, explain, measure
 from toolkit.metrics.scope import By, Every
-from toolkit.review import Case, Findings, State, findings_of, reviewed
+from toolkit.review import Case, Findings, State, WhatIf, findings_of, reviewed, what_if_of
 from toolkit.review.said import said_of
 from toolkit.store import warehouse
 from toolkit.store.journal import Journal
 from toolkit.ui.scope import Frames, Scope, View, narrowed
 from toolkit.workspace import Workspace
 
-__all__ = ["BY_CONTENT", "case", "compared", "explanation", "journal", "measured", "published_version", "states", "view", "workspace"]
+__all__ = [
+    "BY_CONTENT",
+    "case",
+    "compared",
+    "explanation",
+    "journal",
+    "measured",
+    "published_version",
+    "states",
+    "view",
+    "what_if",
+    "workspace",
+]
 
 # The one before stays for those whose page was drawn from it.
 VERSIONS = 2
@@ -85,6 +97,11 @@ def case(whole: View, id: str) -> Case:
     return Case(found, said_of(journal().entries(), found.subjects))
 
 
+def what_if(whole: View, id: str) -> WhatIf:
+    """When criteria first held on what is behind an incident, and what other limits would have done."""
+    return _what_if(whole, id)
+
+
 def states(whole: View, incidents: pl.DataFrame) -> dict[str, State]:
     """How far the review of each of these incidents is, by id."""
     return reviewed(incidents, journal().entries(), lambda id: _findings(whole, id))
@@ -117,6 +134,11 @@ def explanation(whole: View, scope: Scope, name: str) -> Explanation:
 @st.cache_resource(max_entries=1_024, show_spinner=False, hash_funcs=BY_CONTENT)
 def _findings(whole: View, id: str) -> Findings:
     return findings_of(whole.facts, whole.meta, id)
+
+
+@st.cache_resource(max_entries=1_024, show_spinner=False, hash_funcs=BY_CONTENT)
+def _what_if(whole: View, id: str) -> WhatIf:
+    return what_if_of(workspace(), _findings(whole, id))
 
 
 @st.cache_resource(max_entries=VERSIONS, show_spinner="Reading the warehouse")

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import streamlit as st
 
-__all__ = ["INCIDENTS", "OVERVIEW", "RETROSPECTIVE", "open_incident", "row_clicked"]
+__all__ = ["INCIDENTS", "OVERVIEW", "RETROSPECTIVE", "THRESHOLDS", "open_incident", "row_clicked"]
 
 PAGES = Path(__file__).parent / "app_pages"
-OVERVIEW, INCIDENTS, RETROSPECTIVE = (str(PAGES / f"{name}.py") for name in ("overview", "incidents", "retrospective"))
+OVERVIEW, INCIDENTS, RETROSPECTIVE, THRESHOLDS = (
+    str(PAGES / f"{name}.py") for name in ("overview", "incidents", "retrospective", "thresholds")
+)
 
 
 def open_incident(id: str) -> None:

@@ -16,7 +16,7 @@ from toolkit.labels import labels_of
 from toolkit.passage import Passages
 from toolkit.proposals import Proposal, approve, proposals, propose, reject
 from toolkit.recalibration.units import Unit, recalibrate
-from toolkit.thresholds import curve, limits_around, stored
+from toolkit.thresholds import curve, limits_around, scoped
 from toolkit.ui import data
 from toolkit.ui.scope import View
 
@@ -60,21 +60,12 @@ def seen(version: str, name: str, policy_text: str, scope: tuple[str | None, str
         for one in current.criteria
         if one.name == name and one.until is None and (one.service, one.service_class) == (service, service_class)
     )
-    labels = labels_of(place, watch=current.terms.horizon)
-    if service_class is not None:
-        labels = labels.filter(pl.col("service_class") == service_class)
-    if service is not None:
-        labels = labels.filter(pl.col("service") == service)
-    passages = stored(place.facts, name)
-    passages = Passages(
-        passages.profiles.join(labels.select("deployment"), on="deployment", how="semi"),
-        passages.watched.join(labels.select("deployment"), on="deployment", how="semi"),
-        passages.problems,
-    )
+    concerned = scoped(place.facts, labels_of(place, watch=current.terms.horizon), criterion)
+    passages = concerned.passages
     steps = passages.watched["step"].drop_nulls()
     step = steps.mode().sort()[0].total_seconds() if len(steps) else 60.0
     numbers = tuple(sorted(passages.profiles["n"].unique().to_list())) or (criterion.n(step),)
-    return Seen(criterion, labels, passages, numbers, step)
+    return Seen(criterion, concerned.labels, passages, numbers, step)
 
 
 def replayed(found: Seen, current: Policy, limit: float, n: int) -> Replay:

@@ -1,4 +1,4 @@
-"""What people say about an incident, a tab each: its cause, corrections, action items, notes, signatures, history."""
+"""What people say about an incident, a tab each: its cause, what if, corrections, action items, notes, signatures, history."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from toolkit.store.entries import TIMES
 from toolkit.store.journal import Entry, Journal
 from toolkit.ui import data, parts
 from toolkit.ui.deciding import Decision, decided
+from toolkit.ui.other_limits import what_if
 from toolkit.ui.scope import Scope, View
 from toolkit.untrusted import noted, plain, shortened, visible
 
@@ -260,7 +261,7 @@ def sign_off(desk: Desk) -> None:
         st.info("A correction is being published: sign when its numbers are here.")
         return
     st.text_input("Statement", key=desk.key("statement"), max_chars=1_000, placeholder="Optional: what you stand by")
-    st.caption(f"You sign for digest {case.digest[:16]}: everything on this page and in the download.")
+    st.caption(f"You sign for digest {case.digest[:16]}: everything here and in the download but *What if*, which other releases move.")
 
     def save(journal: Journal, case: Case, by: Reviewer) -> Entry:
         return saving.sign(journal, case, by=by, statement=desk.given("statement"))
@@ -307,6 +308,7 @@ def history(desk: Desk) -> None:
 # Another tab is another line here.
 TABS: dict[str, Callable[[Desk], None]] = {
     "Cause": cause,
+    "What if": lambda desk: what_if(desk.whole, desk.case.id),
     "Corrections": corrections,
     "Actions": actions,
     "Notes": notes,

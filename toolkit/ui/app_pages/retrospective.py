@@ -102,7 +102,7 @@ def around(whole: View, listed: pl.DataFrame, case: Case) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         step("Previous", "P", earlier[-1] if earlier else None)
         step("Next", "N", later[0] if later else None)
-        told = as_object(case, whole.meta)
+        told = as_object(case, whole.meta, data.what_if(whole, case.id))
         name = re.sub(r"[^\w.-]+", "-", case.id)[:80]
         st.download_button("Download as Markdown", as_markdown(told), f"{name}.md", "text/markdown", key="download", on_click="ignore")
         if here not in set(listed["id"]):
