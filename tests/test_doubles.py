@@ -141,6 +141,9 @@ def twice_told(seed: int) -> tuple[dict[str, list[dict[str, Any]]], Any]:
         for incident_row in records["incident"]:
             if incident_row["suspected_deployment"] == row["source_id"] and random.random() < 0.5:
                 incident_row["suspected_deployment"] = other["source_id"]
+        for verdict_row in records.get("verdict", []):
+            if verdict_row["deployment"] == row["source_id"] and random.random() < 0.5:
+                verdict_row["deployment"] = other["source_id"]
     taken: set[tuple[str, str]] = set()
     kept = [row for row in again if not ((key := (row["source"], row["source_id"])) in taken or taken.add(key))]
     return {**records, "deployment": records["deployment"] + kept}, horizon

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import oracle
-from tests.builders import HORIZON, deployment, event, flag_off, frames, history, incident, m, rollback, t
+from tests.builders import HORIZON, deployment, event, flag_off, frames, history, incident, m, rollback, t, told
 from toolkit.facts import facts_of
 from toolkit.stats.proportions import wilson
 
@@ -434,3 +434,50 @@ def test_a_failed_rollback_is_no_hotfix_whatever_its_label_so_nothing_undoes_it(
     assert facts.deployments["v0 10:00"]["hotfix"] is None
     assert facts.deployments["v1 10:30"]["kind"] == "redeploy"
     assert facts.deployments["v0 10:00"]["stopped"]
+
+
+SHIPPED = (
+    deployment("v1", "09:00"),
+    deployment("v2", "10:00", source="pipeline"),
+    deployment("v2", "10:00", source="other", service="web"),
+    deployment("v1", "10:06", trigger="auto"),
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "race"),
+    [
+        # 09:00 v1   10:00 v2   10:06 v1 by automation: two machines disagree …
+        ([], True),
+        # … unless a judge had asked for it, or could not tell.
+        ([("10:05", "revert", "v2 10:00", {})], False),
+        ([("10:05", "pause", "v2 10:00", {})], False),
+        ([("10:05", "inconclusive", "v2 10:00", {})], False),
+        ([("10:05", "error", "v2 10:00", {})], False),
+        # It may act in the same moment, and whatever else was said before or after.
+        ([("10:06", "revert", "v2 10:00", {})], False),
+        ([("10:02", "proceed", "v2 10:00", {}), ("10:05", "revert", "v2 10:00", {}), ("10:30", "proceed", "v2 10:00", {})], False),
+        # A go is no reason to go back, nor is a word that came afterwards.
+        ([("10:05", "proceed", "v2 10:00", {})], True),
+        ([("10:07", "revert", "v2 10:00", {})], True),
+        # One that names nothing is about what had begun last.
+        ([("10:05", "revert", None, {})], False),
+        ([("09:55", "revert", None, {})], True),
+        ([("10:05", "revert", None, {"environment": "staging"})], True),
+        # What another deployment was told, of the same name even, is no reason here.
+        ([("10:05", "revert", "v1 09:00", {})], True),
+        ([("10:05", "revert", "v2 10:00", {"source": "pipeline"})], False),
+        ([("10:05", "revert", "v2 10:00", {"source": "other", "service": "web"})], True),
+        ([("10:05", "revert", "v2 10:00", {"service": "web"})], True),
+    ],
+)
+def test_automation_that_was_told_to_stop_a_deployment_is_no_race(stitch: Stitch, words: list[Any], race: bool) -> None:
+    said = [
+        told("verdict", f"j{number}", at=at, decision=decision, deployment=named, **{"source": "pipeline"} | given)
+        for number, (at, decision, named, given) in enumerate(words)
+    ]
+    facts = stitch(*SHIPPED, *said)
+    (attempt,) = facts.rollbacks.values()
+    assert attempt["race"] is race
+    # A race is no evidence against what it took back; an answer to a judge is.
+    assert ("likely" in [row["failed_final"] for row in facts.deployments.values()]) is not race

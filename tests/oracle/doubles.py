@@ -19,12 +19,8 @@ def one_of_each(records: Records, horizon: datetime) -> Records:
     stands_for = _standing(rows, horizon)
     if not stands_for:
         return records
-    incidents = [dict(row) for row in records.get("incident", [])]
-    for incident in incidents:
-        for ref in ("suspected_deployment", "fixed_by"):
-            meant = named(rows, incident[ref], incident["source"])
-            if meant is not None and id(meant) in stands_for:
-                incident[ref] = stands_for[id(meant)]["source_id"]
+    naming = {"incident": ("suspected_deployment", "fixed_by"), "verdict": ("deployment",)}
+    named_anew = {name: [_renaming(row, refs, rows, stands_for) for row in records.get(name, [])] for name, refs in naming.items()}
     decided: list[Row] = []
     for decision in (dict(row) for row in records.get("override", [])):
         for source, key in (("source", "source_id"), ("to_source", "to_id")):
@@ -38,7 +34,13 @@ def one_of_each(records: Records, horizon: datetime) -> Records:
         if id(row) in stands_for:
             _lend(row, stands_for[id(row)], rows, stands_for)
     left = [row for row in rows if id(row) not in stands_for]
-    return {**records, "deployment": left, "incident": incidents, "override": decided}
+    return {**records, **named_anew, "deployment": left, "override": decided}
+
+
+def _renaming(row: Row, refs: tuple[str, ...], rows: list[Row], stands_for: dict[int, Row]) -> Row:
+    """The row, naming what stands in place of what goes."""
+    meant = {ref: named(rows, row[ref], row["source"]) for ref in refs}
+    return row | {ref: stands_for[id(one)]["source_id"] for ref, one in meant.items() if one is not None and id(one) in stands_for}
 
 
 def _lend(row: Row, stands: Row, rows: list[Row], stands_for: dict[int, Row]) -> None:

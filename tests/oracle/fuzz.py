@@ -67,7 +67,7 @@ def disagreeing(
 def apart(records: History, prefix: str) -> History:
     """The same history under names of its own."""
     names = {"source", "source_id", "service", "incident", "fixes_incident", "suspected_deployment", "duplicate_of", "fixed_by"}
-    names |= {"to_source", "to_id"}
+    names |= {"to_source", "to_id", "deployment"}
     made: History = {}
     for record, rows in records.items():
         made[record] = [

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from tests.builders import DAY_ONE, deployment, event, flag_off, history, incident, override, rollback
+from tests.builders import DAY_ONE, deployment, event, flag_off, history, incident, override, rollback, told
 
 __all__ = ["horizon_of", "hostile"]
 
@@ -160,6 +160,27 @@ class Hostile:
             value = self.named(pool, often=0.7) or word
         return override(field, value, of=of["source_id"], source=of["source"], at_source=self.random.choice(self.sources))
 
+    def quarrel(self) -> list[Row]:
+        """Automation takes back within minutes what somebody shipped: without a verdict, a race."""
+        start, place = self.time(), self.place() | {"service": "q"}
+        steps = [("v1", -60, None), ("v2", 0, None), ("v1", self.random.choice([3, 5, 9, 10]), "auto")]
+        return [
+            deployment(version, start + timedelta(minutes=minutes), id=f"q{number}", trigger=trigger, **place)
+            for number, (version, minutes, trigger) in enumerate(steps)
+        ]
+
+    def verdict(self, rows: list[Row], number: int) -> Row:
+        """What a judge says of a deployment that is there, mostly naming it, mostly about the time."""
+        of = self.random.choice([row for row in rows if row["record"] == "deployment"])
+        at = of["finished_at"] or of["started_at"] or self.time()
+        spoken = self.time() if self.chance(0.2) else at + timedelta(minutes=self.random.choice([-5, 0, 0, 3, 5, 5, 9, 10]))
+        decision = self.random.choice(["proceed", "revert", "revert", "pause", "inconclusive", "error"])
+        name = self.random.choice([of["source_id"]] * 3 + [None, None, self.named("deployment", often=1)])
+        place = self.place() if self.chance(0.1) else {key: of[key] for key in ("service", "environment", "source")}
+        if self.chance(0.3):
+            place["source"] = self.random.choice(self.sources)
+        return told("verdict", f"j{number}", deployment=name, decision=decision, at=spoken, **place)
+
 
 def horizon_of(random: Random) -> datetime:
     """Mostly after everything and every window, else in the midst of it."""
@@ -199,6 +220,10 @@ def hostile(random: Random, horizon: datetime) -> tuple[dict[str, list[Row]], da
     horizon = random.choice(
         [world.points[-1] + timedelta(days=60)] * 4 + [random.choice(world.points), random.choice(world.points) + timedelta(hours=1)]
     )
+    if shape[0] and world.chance(0.5):
+        quarrel = world.quarrel() if world.chance(0.5) else []
+        rows += quarrel
+        rows += [world.verdict(quarrel or rows, number) for number in range(random.choice([1, 2, 4]))]
     return history(*rows), horizon
 
 

@@ -14,6 +14,7 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(hours=24)
 OFF_ACTIONS = {"off", "disable", "disabled", "turned_off", "killed", "kill"}
 OFF_STATES = {"off", "false", "0", "disabled"}
+NO_GO = {"revert", "pause", "inconclusive", "error"}
 
 
 def say_hotfixes(known: Records) -> None:
@@ -75,9 +76,21 @@ def link(known: Records, incidents: list[Row], attempts: list[Row]) -> None:
             and attempt["reason"] is None
             and undone is not None
             and undone["successful"]
+            and not any(_stops(known, verdict, undone) and verdict["at"] <= attempt["started_at"] for verdict in known["verdict"])
             and timedelta(0) <= attempt["started_at"] - undone["deployed_at"] < timedelta(minutes=10)
         )
     _episodes(attempts)
+
+
+def _stops(known: Records, verdict: Row, deployment: Row) -> bool:
+    """Whether the verdict asks to stop this deployment: the one it names, else the latest that had begun where it speaks of."""
+    if verdict["decision"] not in NO_GO or place(verdict) != place(deployment):
+        return False
+    if verdict["deployment"] is not None:
+        return named(known["deployment"], verdict["deployment"], verdict["source"]) is deployment
+    here = [row for row in known["deployment"] if place(row) == place(verdict) and row["start"] is not None]
+    begun = [row for row in here if row["start"] <= verdict["at"] <= row["start"] + DAY]
+    return max(begun, key=lambda row: (row["start"], row["id"]), default=None) is deployment
 
 
 def _find_incident(known: Records, incidents: list[Row], attempt: Row) -> None:

@@ -41,7 +41,7 @@ def named(rows: list[Row], ref: str | None, source: str) -> Row | None:
 def observed(records: Records, horizon: datetime, production: tuple[str, ...] = PRODUCTION) -> Records:
     """Copies of the rows as they stood at the horizon, with `id`, `production` and a few names for what is asked often."""
     known: Records = {}
-    for name in ("deployment", "rollback", "incident", "incident_event", "flag_change"):
+    for name in ("deployment", "rollback", "incident", "incident_event", "flag_change", "verdict"):
         rows = [dict(row) for row in records.get(name, [])]
         for row in rows:
             shared = [other for other in rows if other["source_id"] == row["source_id"]]
@@ -54,6 +54,7 @@ def observed(records: Records, horizon: datetime, production: tuple[str, ...] = 
     known["rollback"] = [row for row in known["rollback"] if _rollback(row, horizon)]
     known["incident_event"] = [row for row in known["incident_event"] if row["at"] <= horizon]
     known["flag_change"] = [row for row in known["flag_change"] if row["at"] <= horizon]
+    known["verdict"] = [row for row in known["verdict"] if row["at"] <= horizon]
     for row in known["incident"]:
         for name in INCIDENT_TIMES:
             if row[name] is not None and row[name] > horizon:

@@ -18,7 +18,7 @@ TOLERANCE = timedelta(minutes=5)
 DOUBLES: dict[str, pl.DataType] = dict.fromkeys(("source", "source_id", "of_source", "of_source_id"), pl.String())
 _KEY = ["source", "source_id"]
 _IDENTITY = ("artifact_digest", "vcs_revision", "version")
-_REFS = {"suspected_deployment", "fixed_by"}
+_REFS = (("incident", "fixed_by"), ("incident", "suspected_deployment"), ("verdict", "deployment"))
 
 
 def one_of_each(
@@ -40,10 +40,9 @@ def one_of_each(
     doubles = _standing(pairs, deployments)
     if doubles.is_empty():
         return dict(told), decisions, nothing
-    incidents = told["incident"]
-    for ref in sorted(_REFS):
-        incidents = _followed(incidents, ref, doubles, deployments)
-    merged = {**told, "deployment": filled(deployments, doubles), "incident": incidents}
+    merged = {**told, "deployment": filled(deployments, doubles)}
+    for record, ref in _REFS:
+        merged[record] = _followed(merged[record], ref, doubles, deployments)
     return merged, _decided(decisions, doubles), doubles
 
 

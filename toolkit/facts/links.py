@@ -161,20 +161,25 @@ def with_incident(attempts: pl.DataFrame, named: pl.DataFrame, incidents: Incide
     return attempts.join(found, on="attempt", how="left", maintain_order="left")
 
 
-def with_race(attempts: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
-    """Adds `race`: automation, without incident or stated reason, took back a successful deployment younger than 10 min."""
+def with_race(attempts: pl.DataFrame, deployments: pl.DataFrame, stops: pl.DataFrame) -> pl.DataFrame:
+    """Adds `race`: automation, without verdict, incident or stated reason, took back a successful deployment younger than 10 min.
+
+    stops: idx, stop_at: when a verdict first asked to stop that deployment.
+    """
     attempts = of_rows(attempts, "undoes", deployments, undone_at="deployed_at", undone_successful="successful")
+    attempts = attempts.join(stops.select(undoes="idx", stop_at="stop_at"), on="undoes", how="left", maintain_order="left")
     race = (
         ~pl.col("drill")
         & ~pl.col("code_level")
         & (pl.col("trigger") == "auto")
         & pl.col("reason").is_null()
         & pl.col("inc").is_null()
+        & ~(pl.col("stop_at") <= pl.col("started_at")).fill_null(value=False)
         & pl.col("undone_successful")
         & (pl.col("started_at") >= pl.col("undone_at"))
         & (pl.col("started_at") - pl.col("undone_at") < RACE_AGE)
     )
-    return attempts.with_columns(race=race.fill_null(value=False)).drop("undone_at", "undone_successful")
+    return attempts.with_columns(race=race.fill_null(value=False)).drop("undone_at", "undone_successful", "stop_at")
 
 
 def with_episodes(attempts: pl.DataFrame) -> pl.DataFrame:

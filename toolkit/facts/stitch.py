@@ -25,9 +25,11 @@ from toolkit.facts.observed import (
     rollbacks_until,
     typed,
 )
+from toolkit.facts.verdicts import asked_to_stop
 
 __all__ = ["facts_of"]
 
+READ = ("deployment", "rollback", "flag_change", "incident", "incident_event", "verdict")
 # What the passes read of a deployment; the rest joins again at the end, by row.
 PLACED = [
     "row", "id", "source", "source_id", "part", "environment", "production", "version", "artifact_digest", "vcs_revision",
@@ -45,13 +47,13 @@ def facts_of(
 ) -> dict[str, pl.DataFrame]:
     """Stitches records into facts.
 
-    records: by record name (deployment, rollback, incident, incident_event, flag_change), frames of the record's fields and `source`;
-    any may be missing. Under `override`: what reviewers decided, with the columns of OVERRIDES.
+    records: by record name (deployment, rollback, incident, incident_event, flag_change, verdict), frames of the record's fields and
+    `source`; any may be missing. Under `override`: what reviewers decided, with the columns of OVERRIDES.
     horizon: what lies after it has not happened. production: patterns of environment names. coverage_start: incidents that begin
     before it are marked.
     Returns deployments, rollbacks, incidents, hotfixes, evidence, health, overrides, doubles. The order of the input rows changes nothing.
     """
-    told = {name: typed(name, records.get(name)) for name in ("deployment", "rollback", "flag_change", "incident", "incident_event")}
+    told = {name: typed(name, records.get(name)) for name in READ}
     told, decisions, doubles = one_of_each(told, overrides.overridden(records.get("override")), horizon)
     told |= {name: fact_ids(frame) for name, frame in told.items() if name != "incident_event"}
     facts = _stitched(told, overrides.founded(decisions, told), horizon, production, coverage_start)
@@ -76,7 +78,7 @@ def _stitched(
     rollbacks = rollbacks_until(told["rollback"], horizon)
     flags = flags_until(told["flag_change"], horizon)
     known = incidents_until(overrides.laid_over(told["incident"], decisions), horizon)
-    events = told["incident_event"].filter(pl.col("at") <= horizon)
+    events, words = (told[name].filter(pl.col("at") <= horizon) for name in ("incident_event", "verdict"))
 
     # A flag that names no service takes its incident's.
     placeless = flags.filter(pl.col("service").is_null()).select("environment").unique()
@@ -102,7 +104,8 @@ def _stitched(
     fixed = fixed.join(shipped, on="row").select("rec", "idx")
     named = _named(pieces, attempts, incidents, known, fixed, rollbacks, switches, parts)
     attempts = attempts.join(parts, on="part", how="left", maintain_order="left")
-    attempts = attempts.pipe(links.with_incident, named, incidents).pipe(links.with_race, line).pipe(links.with_episodes)
+    attempts = attempts.pipe(links.with_incident, named, incidents)
+    attempts = attempts.pipe(links.with_race, line, asked_to_stop(words, deployments, line, parts)).pipe(links.with_episodes)
     line = _with_drills(line, rollbacks, carried).pipe(overrides.labelled, decisions)
 
     latest = links.candidates(incidents, line, attempts, pieces)

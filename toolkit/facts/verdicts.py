@@ -1,4 +1,4 @@
-"""What canary judges said, against what became of the deployment."""
+"""What canary judges said: whom they asked to stop, and what became of the deployment."""
 
 from __future__ import annotations
 
@@ -7,14 +7,37 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from toolkit.facts.observed import resolve
+from toolkit.facts.observed import placed, resolve
 from toolkit.facts.told import in_production, told
 
-__all__ = ["verdicts"]
+__all__ = ["asked_to_stop", "verdicts"]
 
 # A verdict that names no deployment is about the latest one that had begun, at most so long before.
 ABOUT = timedelta(hours=24)
 STOPS = ("revert", "pause")
+# What automation may act on: a judge that cannot tell stops a rollout as well.
+NO_GO = (*STOPS, "inconclusive", "error")
+
+
+def asked_to_stop(told: pl.DataFrame, deployments: pl.DataFrame, line: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
+    """idx, stop_at: when a verdict first asked to stop a deployment of its own service and environment.
+
+    told: typed verdicts up to the horizon; deployments: with `row`, whether or not they are in the lineage, so that a name means one.
+    """
+    rows = told.filter(pl.col("decision").is_in(NO_GO))
+    rows = placed(rows, parts).drop_nulls("part").select("source", "part", "at", ref="deployment")
+    here = line.lazy().filter(pl.col("part").is_in(rows["part"].unique().implode()), ~pl.col("entered"))
+    begun = here.select("idx", "row", "part", "id", "start").collect()
+    named = resolve(rows.drop_nulls("ref"), deployments.select("source", "source_id", "row"), "row")
+    named = named.join(begun, on=["row", "part"]).select("idx", "at")
+    silent = _latest(rows.filter(pl.col("ref").is_null()), begun.select("idx", "part", "id", "start"), ["part"]).select("idx", "at")
+    return pl.concat([named, silent.drop_nulls("idx")]).group_by("idx").agg(stop_at=pl.col("at").min())
+
+
+def _latest(rows: pl.DataFrame, begun: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """rows (by, at) with the latest of `begun` (by, start, id) at that moment, if it had begun at most 24 h before."""
+    begun = begun.sort("start", "id").rename({"start": "at"})
+    return rows.sort("at").join_asof(begun, on="at", by=by, strategy="backward", tolerance=ABOUT, check_sortedness=False)
 
 
 def verdicts(
@@ -34,11 +57,9 @@ def verdicts(
     known = pl.concat([known, doubles.join(standing, on=["of_source", "of_source_id"]).select(known.columns)])
     named = resolve(rows.select("row", "source", ref="deployment").drop_nulls("ref"), known, "id")
     named = named.drop_nulls("id").select("row", "id", how=pl.lit("declared"))
-    silent = rows.filter(pl.col("deployment").is_null()).sort("at")
-    begun = judged.drop_nulls("start").sort("start", "id").select("service", "environment", "id", at="start")
-    latest = silent.select("row", "service", "environment", "at").join_asof(
-        begun, on="at", by=["service", "environment"], strategy="backward", tolerance=ABOUT, check_sortedness=False
-    )
+    silent = rows.filter(pl.col("deployment").is_null()).select("row", "service", "environment", "at")
+    begun = judged.drop_nulls("start").select("service", "environment", "id", "start")
+    latest = _latest(silent, begun, ["service", "environment"])
     latest = latest.drop_nulls("id").select("row", "id", how=pl.lit("derived:latest"))
     found = pl.concat([named, latest]).rename({"id": "of_deployment", "how": "deployment_source"})
     rows = rows.join(found, on="row", how="left", maintain_order="left")
