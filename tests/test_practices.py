@@ -13,6 +13,7 @@ from handmade import (
     MONDAY,
     at,
     check,
+    deployment,
     flag_change,
     followup,
     gate,
@@ -413,3 +414,53 @@ def test_the_command_says_what_could_be_rolled_back_now(demo: Path, capsys: pyte
     assert "notifications" in table
     assert run(["readiness", "--service", "nope", "--workspace", str(demo)]) == 2
     assert "There are: accounts" in capsys.readouterr().err
+
+
+# Up to when
+
+
+def until(stream: str, end: int, **given: Any) -> dict[str, Any]:
+    told = {"stream": stream, "source": "ci", "start": MONDAY.isoformat(), "end": at(end).isoformat(), "assumed": False, "gap": False}
+    return told | given
+
+
+def test_where_nobody_tells_of_gates_any_more_a_deployment_was_not_shipped_untested() -> None:
+    # Gates are told of up to day 10. Day 5: tested, day 8: not, day 15: nobody knows.
+    ships = [shipped(at=at(5), tested=True), shipped(at=at(8), tested=False), shipped(at=at(15), tested=False)]
+    told = {"provenance": ships, "gates": [gate(at=at(5)), gate(at=at(8))]}
+    assert k_of_n(workspace(practices=told), "untested_deployments") == (2, 3)
+    w = workspace(practices=told, coverage=[until("gates", 10)])
+    assert k_of_n(w, "untested_deployments") == (1, 2)
+    explained = explain(w, "untested_deployments", start=MONDAY)
+    assert (explained.end, len(explained.counted)) == (at(10), 2)
+    # By week, the later ones stand there without a value.
+    weeks = measure(w, "untested_deployments", start=MONDAY, every="1w")
+    assert weeks["n"].to_list()[:3] == [1, 1, 0]
+    assert weeks["value"].to_list()[2] is None
+    # What reads no gates goes on to the horizon.
+    assert row(workspace(deployments=[deployment(at=at(15))], coverage=[until("gates", 10)]), "deployment_frequency")["n"] == 1
+
+
+def test_the_last_of_several_sources_bounds_a_stream_and_what_is_assumed_or_a_gap_bounds_nothing() -> None:
+    told = {"provenance": [shipped(at=at(5), tested=True), shipped(at=at(15), tested=False)]}
+    later = [until("gates", 10), until("gates", 20, source="other")]
+    for coverage in (later, [until("gates", 10, assumed=True)], [until("gates", 10, gap=True)], [until("reviews", 10)]):
+        assert k_of_n(workspace(practices=told, coverage=coverage), "untested_deployments") == (1, 2)
+
+
+def test_an_incident_whose_five_working_days_end_after_the_reviews_do_is_not_unreviewed() -> None:
+    # Both could have been reviewed within the time by the horizon; of reviews is told up to day 12.
+    over = [followup(at=at(0), review_until=at(9)), followup(at=at(8), review_until=at(16))]
+    assert row(of(followups=over), "review_rate")["n"] == 2
+    w = workspace(practices={"followups": over}, coverage=[until("reviews", 12)])
+    assert row(w, "review_rate")["n"] == 1
+    assert explain(w, "review_rate", start=MONDAY).excluded.rows() == [("five working days not over yet", 1)]
+
+
+def test_two_windows_are_compared_up_to_where_both_are_told_of() -> None:
+    ships = [shipped(at=at(day), tested=True) for day in (1, 2, 8, 9)] + [shipped(at=at(15), tested=False)]
+    found = [
+        compare(workspace(practices={"provenance": ships}, **coverage), "untested_deployments", against="2026-01-12", start="2026-01-05")
+        for coverage in ({}, {"coverage": [until("gates", 10)]})
+    ]
+    assert [rows["n_after"].to_list() for rows in found] == [[3], [2]]

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from toolkit.errors import UsageError
-from toolkit.metrics.coverage import covered_weeks
+from toolkit.metrics.coverage import covered_weeks, followed
 from toolkit.metrics.explanation import rows_of
 from toolkit.metrics.measurement import chosen
 from toolkit.metrics.metric import METRICS, Count, Metric, Rate, Within
@@ -147,16 +147,22 @@ def _of_fact(w: Published, fact: str, metrics: list[Metric], before: Scope, afte
     of_fact = [metric for metric in metrics if metric.fact == fact and metric not in missing]
     if not of_fact:
         return
-    one, two = tally(w, fact, of_fact, before), tally(w, fact, of_fact, after)
+    sides = {metric.name: (followed(w, metric, before), followed(w, metric, after)) for metric in of_fact}
+    sums = {
+        pair: [tally(w, fact, [metric for metric in of_fact if sides[metric.name] == pair], scope) for scope in pair]
+        for pair in dict.fromkeys(sides.values())
+    }
     for metric in of_fact:
+        pair = sides[metric.name]
+        one, two = sums[pair]
         if metric.kind is Rate:
             yield _rates(metric, one, two, asked)
         elif metric.kind is Count:
-            yield _counts(w, metric, one, two, before, after, asked=asked)
+            yield _counts(w, metric, one, two, *pair, asked=asked)
         elif metric.kind is Within:
             yield _ages(metric, one, two, asked)
         else:
-            yield _durations(w, metric, before, after, asked)
+            yield _durations(w, metric, *pair, asked)
 
 
 def _row(metric: Metric, found: Comparison | None, **more: Any) -> dict[str, Any]:

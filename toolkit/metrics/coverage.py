@@ -1,18 +1,35 @@
-"""How much of each period the sources were watching: a week without deployments is 0, a week without data is unknown."""
+"""Up to when, and how much of each period, the sources were watching: a week without deployments is 0, a week without data is unknown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from toolkit.metrics.metric import Metric
 from toolkit.metrics.reading import STREAMS, Published
 from toolkit.metrics.scope import Scope, moment
 
-__all__ = ["covered_weeks", "gaps_in"]
+__all__ = ["covered_weeks", "followed", "gaps_in"]
 
 WEEK = timedelta(days=7)
+# Theirs is the horizon of all facts.
+STITCHED = frozenset({"deployments", "rollbacks", "incidents", "incident_events", "flag_changes"})
+
+
+def followed(w: Published, metric: Metric, scope: Scope) -> Scope:
+    """The scope up to where every record that the metric reads is declared to be covered: a deployment of which no gate was told since
+    nobody told of gates any more was not shipped untested."""
+    streams = {*STREAMS.get(metric.fact, ()), *metric.needs} - STITCHED
+    ends: dict[str, datetime] = {}
+    for row in w.meta.get("coverage") or []:
+        if row["stream"] in streams and row.get("end") and not row.get("assumed") and not row.get("gap"):
+            end = moment(row["end"], UTC)
+            ends[row["stream"]] = max(ends.get(row["stream"], end), end)
+    horizon = min([scope.horizon, *ends.values()])
+    return replace(scope, horizon=horizon, end=min(scope.end, horizon))
 
 
 def covered_weeks(w: Published, fact: str, scope: Scope) -> list[tuple[float, bool]]:

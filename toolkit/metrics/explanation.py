@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from toolkit.metrics.coverage import covered_weeks, gaps_in
+from toolkit.metrics.coverage import covered_weeks, followed, gaps_in
 from toolkit.metrics.estimates import P90
 from toolkit.metrics.measurement import chosen, measure
 from toolkit.metrics.metric import Count, Metric, Rate, Within
@@ -61,7 +61,7 @@ def explain(
     (metric,), _ = chosen([name], None)
     when: dict[str, Any] = {"window": window, "start": start, "end": end, "service": service, "environment": environment}
     whole = window is None and start is None
-    scope = scope_of(w, earliest=earliest(w, {metric.fact}) if whole else None, **when)
+    scope = followed(w, metric, scope_of(w, earliest=earliest(w, {metric.fact}) if whole else None, **when))
     row = measure(w, name, **when).row(0, named=True)
     rows = (
         rows_of(w, metric, scope)

@@ -10,10 +10,11 @@ from typing import Any
 import polars as pl
 
 from toolkit.errors import UsageError
+from toolkit.metrics.coverage import followed
 from toolkit.metrics.estimates import COLUMNS, P90, estimated, not_measured
 from toolkit.metrics.metric import METRICS, Duration, Metric
 from toolkit.metrics.reading import earliest, lacking, published
-from toolkit.metrics.scope import By, Every, scope_of
+from toolkit.metrics.scope import By, Every, Scope, scope_of
 from toolkit.metrics.tally import tally
 
 __all__ = ["GROUPS", "PRACTICES", "chosen", "measure"]
@@ -39,7 +40,8 @@ def measure(
 
     names: metrics, or none for all (of a group; `practices` are the groups from learning on). by: service, team or class; every: 1w (from
     Monday) or 1mo, in the workspace's time zone.
-    window: 26w, 90d, 6mo, 1y up to the horizon; or start and end. environment: instead of all production environments.
+    window: 26w, 90d, 6mo, 1y up to the horizon; or start and end. A metric that reads records whose coverage is declared to end earlier
+    ends there. environment: instead of all production environments.
 
     Returns metric, group, kind, by (null: total), period (start of it; null: the whole window), value, low, high (95 %), n, k,
     censored, unit, method, definition, note. Rates lie in [0, 1], durations are minutes, counts are per week. A Duration has two rows:
@@ -63,15 +65,18 @@ def measure(
     )
     missing = {metric.name: lacking(w, metric) for metric in metrics}
     frames = {metric.name: not_measured(metric, name) for metric in metrics if (name := missing[metric.name]) is not None}
-    for fact in sorted(facts):
-        of_fact = [metric for metric in metrics if metric.fact == fact and missing[metric.name] is None]
-        if of_fact:
-            sums = tally(w, fact, of_fact, scope)
-            frames |= {metric.name: estimated(w, metric, sums, scope) for metric in of_fact}
+    # What reads the same rows up to the same moment is read once.
+    together: dict[tuple[str, Scope], list[Metric]] = {}
+    for metric in metrics:
+        if missing[metric.name] is None:
+            together.setdefault((metric.fact, followed(w, metric, scope)), []).append(metric)
+    for (fact, known), of_fact in together.items():
+        sums = tally(w, fact, of_fact, known)
+        frames |= {metric.name: estimated(w, metric, sums, known) for metric in of_fact}
         # Told by its own kinds, too, unless somebody asked for other groups.
         for metric in of_fact if by is None else ():
             if metric.split is not None:
-                kinds = replace(scope, by=metric.split)
+                kinds = replace(known, by=metric.split)
                 frames[metric.name] = pl.concat([frames[metric.name], estimated(w, metric, tally(w, fact, [metric], kinds), kinds)])
     rows = pl.concat([pl.LazyFrame(schema=COLUMNS), *(frames[metric.name] for metric in metrics)]).collect()
     return rows if wanted is None else rows.filter(pl.col("metric").is_in(wanted))
