@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import polars as pl
 import pytest
-from browsing import QUIET, opened, serving
+from browsing import OURS, QUIET, opened, serving
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from toolkit.store import warehouse
@@ -126,3 +126,18 @@ def test_text_from_sources_fetches_nothing_and_runs_nothing(demo: Path, browser:
         seen.page.wait_for_timeout(1_000)
         assert seen.abroad() == []
         assert seen.errors == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_practices_draw_quietly_in_both_themes(server: str, browser: Browser, scheme: Literal["light", "dark"]) -> None:
+    context = browser.new_context(color_scheme=scheme)
+    page, abroad, errors = context.new_page(), list[str](), list[str]()
+    page.on("request", lambda request: None if request.url.startswith(OURS) else abroad.append(request.url))
+    # Under a sub-page Streamlit probes two addresses that are not there.
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" and "404" not in said.text else None)
+    page.goto(f"{server}/practices")
+    page.get_by_text("Could we roll this back now?").wait_for(timeout=180_000)
+    assert page.locator('[data-testid="stDataFrame"]').count() >= 8
+    assert (sum(background(page)) < 200) == (scheme == "dark")
+    assert (abroad, errors) == ([], [])
+    context.close()

@@ -16,6 +16,9 @@ _ROWS = {
     "checks": "gates passed",
     "gates": "runs of gates",
     "action_items": "action items",
+    "conformance": "steps",
+    "communications": "incidents",
+    "update_gaps": "waits",
 }
 
 

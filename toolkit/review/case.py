@@ -36,6 +36,7 @@ class Findings:
     candidates: pl.DataFrame
     reviews: pl.DataFrame
     asked: pl.DataFrame
+    playbook: pl.DataFrame
     before: Mapping[tuple[str, str], str | None]
     horizon: datetime
     version: str
@@ -93,6 +94,7 @@ def findings_of(facts: Any, meta: Mapping[str, Any], id: str) -> Findings:
         candidates=candidates_of(facts, row),
         reviews=_named(facts.reviews, row).sort("published_at", "held_at", "source_id", nulls_last=True),
         asked=_named(facts.action_items, row).sort("created", "source_id", nulls_last=True),
+        playbook=facts.conformance.filter(pl.col("incident") == row["id"]).sort("place", "shown_at", "id", nulls_last=True).collect(),
         before=_before(facts),
         horizon=horizon,
         version=str(meta.get("version", "")),

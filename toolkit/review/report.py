@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from toolkit.review.by_the_book import by_the_book
 from toolkit.review.case import Case
 from toolkit.review.what_if import WhatIf
 from toolkit.review.wording import before_of, corrected, entry_in_words, said_value
@@ -40,6 +41,7 @@ def as_object(case: Case, meta: Mapping[str, Any], what_if: WhatIf) -> dict[str,
             "state": what_if.state, "says": what_if.says, "held": what_if.held.to_dicts(), "others": what_if.others.to_dicts(),
             "approximate": dict(what_if.approximate),
         },
+        "playbook": by_the_book(found.playbook),
         "corrections": [
             {
                 "at": entry.at, "who": _who(entry), "what": corrected(entry),

@@ -27,6 +27,7 @@ def main() -> None:
             st.Page(HERE / "app_pages" / "incidents.py", title="Incidents"),
             st.Page(HERE / "app_pages" / "retrospective.py", title="Retrospective"),
             st.Page(HERE / "app_pages" / "thresholds.py", title="Thresholds"),
+            st.Page(HERE / "app_pages" / "practices.py", title="Practices"),
         ],
         position="top",
     )

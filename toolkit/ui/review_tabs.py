@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, timedelta
@@ -13,6 +14,7 @@ import streamlit as st
 from toolkit.errors import UsageError
 from toolkit.records import ActionItem
 from toolkit.review import Case, Item, saving
+from toolkit.review.by_the_book import by_the_book
 from toolkit.review.saving import Reviewer
 from toolkit.review.wording import FIELDS, before_of, corrected, entry_in_words, said_value
 from toolkit.store.entries import TIMES
@@ -103,6 +105,32 @@ def candidates(found: pl.DataFrame) -> None:
             "why": st.column_config.TextColumn("Why", width="large"),
         },
     )
+
+
+def playbook(desk: Desk) -> None:
+    rows = by_the_book(desk.case.found.playbook)
+    if not rows:
+        st.caption("Nothing to lay against a playbook: this incident has no timeline, or its remedy no playbook.")
+        return
+    counts = Counter(row["verdict"] for row in rows)
+    said = ", ".join(f"{verdict[2:]} {number}" for verdict, number in counts.most_common())
+    st.markdown(f"**{plain(rows[0]['playbook'])}**: {plain(said)}")
+    told = pl.DataFrame(rows, schema_overrides={"at": pl.Datetime("us", "UTC")}, infer_schema_length=None).drop("playbook")
+    st.dataframe(
+        parts.legible(told.select("verdict", "step", "who", "expected", "actual", "at")),
+        hide_index=True,
+        placeholder="–",
+        alt="Each step of the playbook: what was expected, what was seen, and the verdict",
+        column_config={
+            "verdict": "Verdict",
+            "step": st.column_config.TextColumn("Step", width="medium"),
+            "who": "Who",
+            "expected": st.column_config.TextColumn("Expected", width="medium"),
+            "actual": st.column_config.TextColumn("Actual", width="medium"),
+            "at": st.column_config.DatetimeColumn("At, UTC", format="YYYY-MM-DD HH:mm:ss", timezone="UTC"),
+        },
+    )
+    st.caption("It is the playbook that is judged, not people: policy/playbooks says what is expected.")
 
 
 def corrections(desk: Desk) -> None:
@@ -309,6 +337,7 @@ def history(desk: Desk) -> None:
 TABS: dict[str, Callable[[Desk], None]] = {
     "Cause": cause,
     "What if": lambda desk: what_if(desk.whole, desk.case.id),
+    "Playbook": playbook,
     "Corrections": corrections,
     "Actions": actions,
     "Notes": notes,

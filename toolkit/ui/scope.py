@@ -29,6 +29,21 @@ class Frames:
     overrides: pl.LazyFrame
     reviews: pl.LazyFrame
     action_items: pl.LazyFrame
+    followups: pl.LazyFrame
+    versions: pl.LazyFrame
+    provenance: pl.LazyFrame
+    checks: pl.LazyFrame
+    gates: pl.LazyFrame
+    services: pl.LazyFrame
+    communications: pl.LazyFrame
+    update_gaps: pl.LazyFrame
+    conformance: pl.LazyFrame
+    readiness: pl.LazyFrame
+
+
+# What the practices are measured from, by whether a row is of one service or of an incident's.
+_OF_ONE = ("deployments", "rollbacks", "hotfixes", "versions", "provenance", "checks", "gates", "verdicts", "services", "readiness")
+_OF_SEVERAL = ("incidents", "followups", "action_items", "communications", "update_gaps", "conformance")
 
 
 @dataclass(frozen=True)
@@ -84,17 +99,17 @@ def narrowed(view: View, scope: Scope) -> View:
     if scope.services:
         names = list(scope.services)
         own = pl.col("service").is_in(names)
+        # An incident of several services counts under each of them.
+        touched = pl.col("services").list.eval(pl.element().is_in(names)).list.any()
         facts = replace(
             facts,
-            deployments=facts.deployments.filter(own),
-            rollbacks=facts.rollbacks.filter(own),
-            hotfixes=facts.hotfixes.filter(own),
-            # An incident of several services counts under each of them.
-            incidents=facts.incidents.filter(pl.col("services").list.eval(pl.element().is_in(names)).list.any()),
+            **{name: getattr(facts, name).filter(own) for name in _OF_ONE},
+            **{name: getattr(facts, name).filter(touched) for name in _OF_SEVERAL},
         )
     severities = scope.severities or tuple(getattr(view.settings, "severities", None) or ())
     if severities:
-        facts = replace(facts, incidents=facts.incidents.filter(pl.col("severity").is_in(list(severities))))
+        chosen = pl.col("severity").is_in(list(severities))
+        facts = replace(facts, **{name: getattr(facts, name).filter(chosen) for name in _OF_SEVERAL})
     return replace(view, facts=facts)
 
 
