@@ -13,7 +13,7 @@ from toolkit.metrics import METRICS, measure
 from toolkit.metrics.measurement import PRACTICES
 from toolkit.metrics.readiness import could_roll_back
 from toolkit.metrics.scorecard import TO_DO
-from toolkit.review import as_markdown, as_object, case_of
+from toolkit.review import as_markdown, as_object, case_of, what_if_of
 from toolkit.store import warehouse
 from toolkit.ui.sentences import quantity
 from toolkit.workspace import Workspace
@@ -89,6 +89,7 @@ def test_a_retrospective_lays_the_incident_against_its_playbook(demo: Path, monk
     (table,) = [one.value for one in app.dataframe if {"verdict", "expected", "actual"} <= set(one.value.columns)]
     assert list(table["step"])[: len(own)] == own.sort("place")["title"].to_list()
     assert "◐ late" in set(table["verdict"])
-    text = as_markdown(as_object(case_of(place.facts, place.meta, [], late), place.meta))
+    case = case_of(place.facts, place.meta, [], late)
+    text = as_markdown(as_object(case, place.meta, what_if_of(place, case.found)))
     assert "## Against the playbook" in text
     assert "◐ late" in text
