@@ -185,7 +185,7 @@ def workspace(
         "hotfixes": ships.filter(pl.col("hotfix").is_not_null()),
     }
     owned: dict[str, Any] = {"service": pl.String, "team": pl.String, "class": pl.String, "valid_from": TIME, "valid_to": TIME}
-    records = dict.fromkeys(("artifacts", "reviews"), pl.DataFrame(schema={"id": pl.String})) if practices else {}
+    records = dict.fromkeys(("artifacts", "reviews", "incident_events"), pl.DataFrame(schema={"id": pl.String})) if practices else {}
     made = {name: pl.DataFrame(rows, schema=PRACTICES[name]) for name, rows in told.items()}
     lazy = {name: frame.lazy() for name, frame in (facts | records | made).items()}
     return SimpleNamespace(

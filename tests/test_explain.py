@@ -10,6 +10,7 @@ import pytest
 from handmade import (
     HORIZON,
     MONDAY,
+    PRACTICES,
     at,
     check,
     deployment,
@@ -124,6 +125,13 @@ def test_counted_and_left_out_are_all_rows_in_scope(name: str) -> None:
         "gates": [gate(), gate(status="skipped")],
         "verdicts": [verdict(), verdict(last=False)],
         "services": [service("shop"), service("cart", owned=False)],
+        "communications": [followup() | {"timeline": True}, followup()],
+        "update_gaps": [followup() | {"told_at": at(), "until": at(2), "waiting": False}],
+        "conformance": [followup() | {"verdict": word} for word in ("done", "skipped", "unwritten", "unknown")],
+    }
+    practices |= {
+        name: [{key: value for key, value in row.items() if key in PRACTICES[name]} for row in practices[name]]
+        for name in ("communications", "update_gaps", "conformance")
     }
     w = workspace(deployments=ships, rollbacks=tries, incidents=troubles, practices=practices)
     found = explain(w, name)

@@ -200,7 +200,8 @@ def test_hostile_titles_notes_and_names_are_text_in_the_report(place: Workspace,
     assert "\\u202e" in report
     headings = [tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open" and token.level == 0]
     assert headings[1:] == [
-        "Phases", "What happened", "What may have caused it", "What if", "Corrections", "Action items", "Notes", "Sign-off", "History",
+        "Phases", "What happened", "What may have caused it", "What if", "Against the playbook", "Corrections", "Action items", "Notes",
+        "Sign-off", "History",
     ]  # fmt: skip
     # A title is cut where it would drown the rest; nothing else is lost: the object has it whole.
     assert max(map(len, report.splitlines())) < 20_000
