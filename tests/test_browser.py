@@ -137,7 +137,7 @@ def test_the_practices_draw_quietly_in_both_themes(server: str, browser: Browser
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" and "404" not in said.text else None)
     page.goto(f"{server}/practices")
     page.get_by_text("Could we roll this back now?").wait_for(timeout=180_000)
-    assert page.locator('[data-testid="stDataFrame"]').count() >= 8
+    page.locator('[data-testid="stDataFrame"]').nth(7).wait_for(state="attached", timeout=60_000)
     assert (sum(background(page)) < 200) == (scheme == "dark")
     assert (abroad, errors) == ([], [])
     context.close()

@@ -9,16 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Barrier, Thread
 
-import polars as pl
 import pytest
 
 from tests.builders import HORIZON, deployment, frames, history, incident
 from toolkit.errors import UsageError
 from toolkit.facts import facts_of
+from toolkit.facts.practices import practice_facts
 from toolkit.records import RECORDS
 from toolkit.review import Case, case_of
 from toolkit.review.saving import Reviewer, ask, correct, note, reopen, sign
 from toolkit.store.journal import Entry, Journal
+from toolkit.synthetic.frames import frame
 
 ANN, BOB, CY, DEE = Reviewer("Ann"), Reviewer("Bob"), Reviewer("Cy"), Reviewer("Dee")
 ROWS = (deployment("v1", "9:00"), deployment("v2", "9:50"), incident("10:10", "10:30"), deployment("v1", "10:20"))
@@ -29,11 +30,12 @@ class Published:
 
     def __init__(self) -> None:
         records = frames(history(*ROWS))
-        tables = facts_of(records, horizon=HORIZON) | {RECORDS[name].table: records[name] for name in ("incident_event", "flag_change")}
-        none = {"source_id": pl.String, "service": pl.String, "environment": pl.String, "at": pl.Datetime("us", "UTC")}
-        tables["verdicts"] = pl.DataFrame(schema=none | dict.fromkeys(("deployment", "tool", "criterion", "decision"), pl.String))
-        for name, frame in tables.items():
-            setattr(self, name, frame.lazy())
+        tables = facts_of(records, horizon=HORIZON)
+        told = {RECORDS[name].table: frame(name, [], source="none") for name in ("review", "action_item")}
+        told |= {RECORDS[name].table: records[name] for name in ("incident_event", "flag_change")}
+        tables |= told | practice_facts(records, tables, horizon=HORIZON)
+        for name, table in tables.items():
+            setattr(self, name, table.lazy())
 
 
 @pytest.fixture(scope="module")
