@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -273,15 +273,3 @@ def _dark(asked: _Asked, place: int) -> str | None:
 def _digest(cases: Cases, test: Flags) -> str:
     """Of the deployments in the test, whatever they turned out to be: a second look at the same ones is a second look."""
     return hashlib.sha256(json.dumps([cases.deployment[place] for place in np.flatnonzero(test)]).encode()).hexdigest()
-
-
-def without_service(cases: Cases, service: int) -> Cases:
-    """The cases without a service's."""
-    return cases.of(cases.service != service)
-
-
-def relabelled(cases: Cases, rows: npt.NDArray[np.int64], label: Label) -> Cases:
-    """The cases with another label for some."""
-    labels = cases.label.copy()
-    labels[rows] = label
-    return replace(cases, label=labels)
