@@ -1,10 +1,10 @@
-"""Commands around what people decided: journal list, verify, note, override, withdraw; backup and restore."""
+"""Commands around what people decided: journal list, verify, note, override, waive, withdraw; backup and restore."""
 
 from __future__ import annotations
 
 import getpass
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -148,6 +148,26 @@ def override(
         meant = {"source": other, "id": other_id}
     body = {"record": record, "source": own, "id": own_id, "field": field, "value": meant}
     return _save(place, "override", "", body, author=author, why=why, as_json=as_json)
+
+
+@journal.command
+def waive(
+    incident: Annotated[str, Parameter(help="Its id; `knowngood facts incidents` lists them.")],
+    step: Annotated[str, Parameter(help="A step of its playbook; `knowngood playbook` lists them.")],
+    *,
+    why: Why,
+    until: Annotated[date | None, Parameter(help="The last day on which it holds, as the data go on; default: for good.")] = None,
+    author: Author = None,
+    as_json: Json = False,
+    workspace: Where = None,
+) -> int:
+    """Take a step of its playbook out of one incident: it is neither followed nor skipped there, and the reason stands instead."""
+    from toolkit.review import case_of
+    from toolkit.review.saving import waiver
+
+    place = opened(workspace)
+    about, body = waiver(case_of(place.facts, place.meta, place.journal.entries(), incident), step, until)
+    return _save(place, "waiver", about, body, author=author, why=why, as_json=as_json)
 
 
 @journal.command

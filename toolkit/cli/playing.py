@@ -27,8 +27,9 @@ def playbook(
     """A playbook's steps: how often each is done, and how long recovery took with it and without.
 
     Playbooks are files in policy/playbooks; without any, those that come with the product hold. JSON: playbook, place, step, title, who,
-    expected, n, done, late, out_of_order, skipped, waived, unknown, adherence (low, high), with and without (median minutes from
-    detection to recovery, low, high, n), ratio (with ÷ without, low, high, p, real, method), note. It is no proof of a cause.
+    expected, n, done, late, out_of_order, skipped, waived, unknown, waived_why (incident: reason), adherence (low, high), with and
+    without (median minutes from detection to recovery, low, high, n), ratio (with ÷ without, low, high, p, real, method), note. It is no
+    proof of a cause.
     """
     from toolkit.metrics.steps import NOT_A_CAUSE, steps
 
@@ -40,6 +41,9 @@ def playbook(
         return 0
     columns = ["playbook", "step", "expected", "done", "95 %", "n", "late", "order", "skipped", "with", "without", "ratio", "note"]
     print_table(columns, (_line(row) for row in rows.iter_rows(named=True)), right=columns[3:12])
+    waived = rows.explode("waived_why").drop_nulls("waived_why")
+    if len(waived):
+        print_table(["waived", "step", "in, because"], waived.select("playbook", "step", "waived_why").rows())
     talk(NOT_A_CAUSE if len(rows) else "No incident with a timeline fell under a playbook: load incident_event records.")
     return 0
 

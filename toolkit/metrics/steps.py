@@ -23,7 +23,7 @@ ASKED = ["done", "late", "out_of_order", "skipped"]
 DONE = ["done", "late", "out_of_order"]
 STEPS: dict[str, Any] = {
     "playbook": pl.String, "place": pl.Int64, "step": pl.String, "title": pl.String, "who": pl.String, "expected": pl.String,
-    **dict.fromkeys(("n", "done", "late", "out_of_order", "skipped", "waived", "unknown"), pl.Int64),
+    **dict.fromkeys(("n", "done", "late", "out_of_order", "skipped", "waived", "unknown"), pl.Int64), "waived_why": pl.List(pl.String),
     **dict.fromkeys(("adherence", "low", "high"), pl.Float64),
     "with_n": pl.Int64, **dict.fromkeys(("with", "with_low", "with_high"), pl.Float64),
     "without_n": pl.Int64, **dict.fromkeys(("without", "without_low", "without_high"), pl.Float64),
@@ -42,7 +42,8 @@ def steps(
 ) -> pl.DataFrame:
     """A row a step of each playbook, in its order.
 
-    n: incidents in which it was asked for and could be told; adherence: done, in time and in order, of them, with Wilson's 95 % interval.
+    n: incidents in which it was asked for and could be told; waived_why: of each waiver the incident and the reason; adherence: done, in
+    time and in order, of n, with Wilson's 95 % interval.
     with, without: median minutes from detection to recovery of the incidents in which the step was done at all (late and out of order,
     too) and in which it was skipped, with intervals; ratio: with ÷ without, Hodges–Lehmann on logs, with open incidents of Kaplan–Meier
     medians. real: more than chance, judged over all steps together. Null: not known; the note says why.
@@ -77,6 +78,7 @@ def _of_step(rows: pl.DataFrame, horizon: Any) -> dict[str, Any]:
     asked = sum(counts.get(name, 0) for name in ASKED)
     low, high = wilson([counts.get("done", 0)], [asked]) if asked else ([None], [None])
     own = {name: counts.get(name, 0) for name in ("done", "late", "out_of_order", "skipped", "waived", "unknown")}
+    waived = rows.filter(pl.col("verdict") == "waived").select(pl.format("{}: {}", "incident", "waived"))
     about = rows.select("playbook", "place", "step", "title", "who", "expected", "hastens").row(-1, named=True)
     hastens = about.pop("hastens")
     adherence = {
@@ -84,7 +86,8 @@ def _of_step(rows: pl.DataFrame, horizon: Any) -> dict[str, Any]:
         "low": _number(low[0]),
         "high": _number(high[0]),
     }
-    return {**about, "n": asked, **own, **adherence, **_recovery(rows, horizon, hastens=hastens), "real": None}
+    counted = {"n": asked, **own, "waived_why": waived.to_series().to_list()}
+    return {**about, **counted, **adherence, **_recovery(rows, horizon, hastens=hastens), "real": None}
 
 
 def _recovery(rows: pl.DataFrame, horizon: Any, *, hastens: bool) -> dict[str, Any]:

@@ -155,7 +155,8 @@ def _content(found: Findings, said: Said) -> dict[str, Any]:
         "attempts": [f"{id}: {what.rpartition(', ')[2]}" for id, what in attempts],
         "timeline": _digest(found.timeline.select("lane", "at", "until", "id", "text").rows()),
         "candidates": [f"{id}{', counts' if counted else ''}" for id, counted in found.candidates.select("id", "counted").rows()],
-        "corrections": [canonical([entry.about, entry.body["field"], entry.body["value"], entry.why]) for entry in said.corrections],
+        "corrections": [canonical([entry.about, entry.body["field"], entry.body["value"], entry.why]) for entry in said.corrections]
+        + [canonical([entry.about, entry.body["rule"], entry.body["until"], entry.why]) for entry in said.waivers],
         "reviews in other tools": _digest(found.reviews.select("source", "source_id", "state", "root_causes").rows()),
         "notes": _digest([entry.body["text"] for entry in said.notes]),
         "action items": [canonical([item.title, item.kind, item.owner, str(item.due or "")]) for item in said.items],

@@ -36,10 +36,12 @@ class Item:
 class Said:
     """Entries about one incident, in order, and what follows from them.
 
-    corrections: overrides in force. signatures: those of one content since the last reopening, at most two; closed: both are there."""
+    corrections, waivers: those in force; of a waiver it is not asked whether its day is over. signatures: those of one content since
+    the last reopening, at most two; closed: both are there."""
 
     entries: tuple[Entry, ...]
     corrections: tuple[Entry, ...]
+    waivers: tuple[Entry, ...]
     notes: tuple[Entry, ...]
     items: tuple[Item, ...]
     signatures: tuple[Entry, ...]
@@ -85,10 +87,15 @@ def said_of(entries: Iterable[Entry], subjects: Iterable[str]) -> Said:
     wanted = set(subjects)
     own = tuple(entry for entry in entries if entry.about in wanted)
     gone = {entry.body["entry"] for entry in own if entry.kind == "withdrawal"}
-    in_force = {(entry.about, entry.body["field"]): entry for entry in own if entry.kind == "override" and entry.id not in gone}
+
+    def in_force(kind: str, target: str) -> tuple[Entry, ...]:
+        last = {(entry.about, entry.body[target]): entry for entry in own if entry.kind == kind and entry.id not in gone}
+        return tuple(sorted(last.values(), key=lambda entry: entry.seq))
+
     return Said(
         entries=own,
-        corrections=tuple(sorted(in_force.values(), key=lambda entry: entry.seq)),
+        corrections=in_force("override", "field"),
+        waivers=in_force("waiver", "rule"),
         notes=tuple(entry for entry in own if entry.kind == "note"),
         items=_items(own),
         signatures=_signatures(own),

@@ -12,7 +12,7 @@ from toolkit.review.said import Item, about, person, said_of
 from toolkit.store.entries import subject
 from toolkit.store.journal import Entry, Journal
 
-__all__ = ["Reviewer", "ask", "correct", "label", "note", "reopen", "settle", "sign", "withdraw"]
+__all__ = ["Reviewer", "ask", "correct", "label", "note", "reopen", "settle", "sign", "waive", "waiver", "withdraw"]
 
 Field = Literal["started_at", "detected_at", "decided_at", "recovered_at", "cause", "duplicate_of"]
 
@@ -45,8 +45,29 @@ def label(journal: Journal, case: Case, deployment: tuple[str, str], *, failed: 
     return _add(journal, case, "override", subject("deployment", source, id), body, by, why)
 
 
+def waiver(case: Case, step: str, until: date | None = None) -> tuple[str, dict[str, Any]]:
+    """What a waiver of a step is about, and what it says. until: the last day on which it holds, compared with the end of the data.
+
+    Raises UsageError for an incident that is laid against no playbook, for a step that its playbook has not, naming those it has, and
+    for a day that is over already."""
+    asked = case.found.playbook.drop_nulls("step")
+    if asked.is_empty():
+        raise UsageError(f"{case.id[:100]} is laid against no playbook: it has no timeline, or there is none for its remedy.")
+    if step not in asked["step"]:
+        raise UsageError(f"The playbook {asked['playbook'][0]} has no step {step[:100]!r}. There are: {', '.join(asked['step'])}.")
+    reached = case.found.horizon.date()
+    if until is not None and until < reached:
+        raise UsageError(f"The data reach to {reached}: a waiver until {until} takes nothing out. Name a later day, or none.")
+    return about(case.found.incident), {"rule": f"playbook:{step}", "until": until}
+
+
+def waive(journal: Journal, case: Case, step: str, *, by: Reviewer, why: str, until: date | None = None) -> Entry:
+    """Take a step of its playbook out of this incident."""
+    return _add(journal, case, "waiver", *waiver(case, step, until), by, why)
+
+
 def withdraw(journal: Journal, case: Case, entry: Entry, *, by: Reviewer, why: str) -> Entry:
-    """Take an override away, as if it had not been said."""
+    """Take an override or a waiver away, as if it had not been said."""
     return _add(journal, case, "withdrawal", entry.about, {"entry": entry.id}, by, why)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from toolkit.store.journal import Entry
 
-__all__ = ["FIELDS", "before_of", "corrected", "entry_in_words", "said_value"]
+__all__ = ["FIELDS", "before_of", "corrected", "entry_in_words", "said_value", "waived"]
 
 FIELDS = {
     "started_at": "impact began",
@@ -26,6 +26,13 @@ def corrected(entry: Entry) -> str:
     body = entry.body
     field = FIELDS.get(body["field"], body["field"])
     return field if body["record"] == "incident" else f"{field}, {body['id']}"
+
+
+def waived(entry: Entry) -> str:
+    """What a waiver takes out, and until when: `the step validation, until 2026-05-01`."""
+    kind, colon, step = entry.body["rule"].partition(":")
+    until = f", until {entry.body['until']}" if entry.body["until"] else ""
+    return f"{f'the step {step}' if colon and kind == 'playbook' else entry.body['rule']}{until}"
 
 
 def said_value(field: str, value: Any) -> str:
@@ -53,9 +60,9 @@ def entry_in_words(entry: Entry) -> str:
         case "override":
             return f"corrected {corrected(entry)} to {said_value(body['field'], body['value'])}{because}"
         case "withdrawal":
-            return f"took back a correction{because}"
+            return f"took back what was decided{because}"
         case "waiver":
-            return f"waived {body['rule']}{because}"
+            return f"waived {waived(entry)}{because}"
         case "note":
             return f"noted: {' '.join(body['text'].split())}"
         case "action_item" if body["item"] is None:

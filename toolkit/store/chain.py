@@ -54,7 +54,9 @@ class Problem:
 
 def digest_of(facts: Iterable[Entry]) -> str:
     """One hash over what entries say; not over who said it, when and why, nor over their order."""
-    said = sorted(canonical([entry.kind, entry.about, entry.body]) for entry in facts)
+    # The reason of a waiver stands in the facts, in the place of the evidence.
+    shown = {"waiver"}
+    said = sorted(canonical([entry.kind, entry.about, entry.body, *([entry.why] if entry.kind in shown else [])]) for entry in facts)
     return hashlib.sha256(canonical(said).encode()).hexdigest()
 
 

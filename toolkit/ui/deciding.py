@@ -88,6 +88,10 @@ def numbers(whole: View, scope: Scope, case: Case) -> dict[str, str]:
     told = {name: minutes(None if row[column] is None else row[column] / timedelta(minutes=1)) for name, column in spans.items()}
     cause = "not a deployment" if row["not_a_deployment"] else row["cause_deployment"] or "unknown"
     told |= {"Cause": cause, "Cause is": row["cause_evidence"] or "–", "Remedy": (row["remedy"] or "–").replace("_", " ")}
+    verdicts = case.found.playbook.drop_nulls("step")["verdict"]
+    asked = verdicts.is_in(["done", "late", "out_of_order", "skipped"]).sum()
+    if asked:
+        told["Steps as agreed"] = f"{(verdicts == 'done').sum()} of {asked}"
     rate = data.measured(whole, scope, ("change_failure_rate",), scope.period(whole.horizon)).row(0, named=True)
     value = "–" if rate["value"] is None else f"{100 * rate['value']:.2f} %"
     return told | {RATE: f"{value} ({rows_behind(rate)})"}
@@ -95,7 +99,7 @@ def numbers(whole: View, scope: Scope, case: Case) -> dict[str, str]:
 
 def moved(before: dict[str, str], after: dict[str, str]) -> None:
     """The numbers before and after, those that changed and the rate whether it changed or not."""
-    rows = [(name, was, after[name]) for name, was in before.items() if was != after[name] or name == RATE]
+    rows = [(name, was, after.get(name, "–")) for name, was in before.items() if was != after.get(name) or name == RATE]
     st.markdown("##### What your correction moved")
     frame = pl.DataFrame(rows, schema=["What", "Before", "After"], orient="row")
     st.dataframe(parts.legible(frame), hide_index=True, width="content", alt="Numbers before and after the correction")

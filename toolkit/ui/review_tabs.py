@@ -16,7 +16,7 @@ from toolkit.records import ActionItem
 from toolkit.review import Case, Item, saving
 from toolkit.review.by_the_book import by_the_book
 from toolkit.review.saving import Reviewer
-from toolkit.review.wording import FIELDS, before_of, corrected, entry_in_words, said_value
+from toolkit.review.wording import FIELDS, before_of, corrected, entry_in_words, said_value, waived
 from toolkit.store.entries import TIMES
 from toolkit.store.journal import Entry, Journal
 from toolkit.ui import data, parts
@@ -131,6 +131,31 @@ def playbook(desk: Desk) -> None:
         },
     )
     st.caption("It is the playbook that is judged, not people: policy/playbooks says what is expected.")
+    for entry in desk.case.said.waivers:
+        with st.container(border=True):
+            st.markdown(f"Waived: {plain(waived(entry))}")
+            st.caption(f"{_signed(entry)}: {plain(shortened(entry.why or '', 500))}")
+            if not desk.case.said.closed:
+                take_back(desk, entry, "waiver")
+    if not desk.case.said.closed:
+        waive(desk)
+
+
+def waive(desk: Desk) -> None:
+    """Take a step out of this incident: it is neither followed nor skipped then."""
+    asked = desk.case.found.playbook.drop_nulls("step").filter(pl.col("verdict") != "waived")
+    titles = dict(asked.select("step", "title").iter_rows())
+    with st.popover("Waive a step"):
+        st.selectbox(
+            "Step", list(titles), key=desk.key("waive"), format_func=lambda step: _short(titles[step]), index=None,
+            placeholder="Which one did not apply here",
+        )  # fmt: skip
+        desk.why("waive_why")
+
+        def save(journal: Journal, case: Case, by: Reviewer) -> Entry:
+            return saving.waive(journal, case, desk.given("waive") or "", by=by, why=desk.given("waive_why") or "")
+
+        desk.saves("Take it out of this incident", save, "The step is waived.", name="waive_save", clear=("waive_why",))
 
 
 def corrections(desk: Desk) -> None:
@@ -143,21 +168,21 @@ def corrections(desk: Desk) -> None:
             st.markdown(f"**{plain(corrected(entry))}**: {plain(value)}{since}")
             st.caption(f"{_signed(entry)}: {plain(shortened(entry.why or '', 500))}")
             if not desk.case.said.closed:
-                take_back(desk, entry)
+                take_back(desk, entry, "correction")
     if not in_force:
         st.caption("None: everything is as the sources and the rules have it.")
     if not desk.case.said.closed:
         correct(desk)
 
 
-def take_back(desk: Desk, entry: Entry) -> None:
+def take_back(desk: Desk, entry: Entry, what: Literal["correction", "waiver"]) -> None:
     with st.popover("Take it back"):
         desk.why(f"back_why_{entry.id}")
 
         def save(journal: Journal, case: Case, by: Reviewer) -> Entry:
             return saving.withdraw(journal, case, entry, by=by, why=desk.given(f"back_why_{entry.id}") or "")
 
-        desk.saves("Take the correction back", save, "The correction is taken back.", name=f"back_{entry.id}")
+        desk.saves(f"Take the {what} back", save, f"The {what} is taken back.", name=f"back_{entry.id}")
 
 
 def correct(desk: Desk) -> None:

@@ -105,7 +105,7 @@ def step(row: dict[str, Any]) -> dict[str, Any]:
         "Playbook": row["playbook"], "Step": row["title"], "Who": row["who"], "Expected": row["expected"],
         "As agreed": f"{share(row['adherence'])} of {row['n']}" if known else None,
         "95 %": f"{share(row['low'])} to {share(row['high'])}" if known else None,
-        "Late": row["late"], "Out of order": row["out_of_order"], "Skipped": row["skipped"],
+        "Late": row["late"], "Out of order": row["out_of_order"], "Skipped": row["skipped"], "Waived": row["waived"],
         "With it": None if row["with"] is None else f"{minutes(row['with'])} (n {row['with_n']})",
         "Without": None if row["without"] is None else f"{minutes(row['without'])} (n {row['without_n']})",
         "With ÷ without": ratio, "Note": note,
