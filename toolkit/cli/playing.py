@@ -27,9 +27,9 @@ def playbook(
     """A playbook's steps: how often each is done, and how long recovery took with it and without.
 
     Playbooks are files in policy/playbooks; without any, those that come with the product hold. JSON: playbook, place, step, title, who,
-    expected, n, done, late, out_of_order, skipped, waived, unknown, waived_why (incident: reason), adherence (low, high), with and
-    without (median minutes from detection to recovery, low, high, n), ratio (with ÷ without, low, high, p, real, method), note. It is no
-    proof of a cause.
+    expected, n, done, late, out_of_order, skipped, waived, unknown, waived_why (incident: reason), adherence (low, high,
+    adherence_method, adherence_note), with and without (median minutes from detection to recovery, low, high, n), ratio (with ÷ without,
+    low, high, p, real, method), note. It is no proof of a cause.
     """
     from toolkit.metrics.steps import NOT_A_CAUSE, steps
 
@@ -49,12 +49,13 @@ def playbook(
 
 
 def _line(row: dict[str, Any]) -> list[Any]:
+    from toolkit.metrics.steps import in_short
+
     ends = "" if row["low"] is None else f"{amount(row['low'], 'share')} to {amount(row['high'], 'share')}"
     spans = [f"{amount(row[side], 'minutes')} ({row[f'{side}_n']})" if row[side] is not None else "" for side in ("with", "without")]
     ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f} ({_end(row['ratio_low'])} to {_end(row['ratio_high'])})"
-    note = row["note"] or ("" if row["ratio"] is None else "more than chance" if row["real"] else "within chance")
     counts = [row["n"], row["late"], row["out_of_order"], row["skipped"]]
-    return [row["playbook"], row["step"], row["expected"], amount(row["adherence"], "share"), ends, *counts, *spans, ratio, note]
+    return [row["playbook"], row["step"], row["expected"], amount(row["adherence"], "share"), ends, *counts, *spans, ratio, in_short(row)]
 
 
 def _end(value: float | None) -> str:

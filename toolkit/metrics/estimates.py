@@ -13,7 +13,7 @@ from toolkit.metrics.metric import Count, Kind, Metric, Rate, Within
 from toolkit.metrics.reading import CONNECT, Published, connected
 from toolkit.metrics.scope import Scope
 from toolkit.metrics.tally import Tally
-from toolkit.stats.clusters import BOOTSTRAP, DESIGN_EFFECT, METHODS, rate_intervals
+from toolkit.stats.clusters import BOOTSTRAP, DESIGN_EFFECT, METHODS, RateIntervals, rate_intervals
 from toolkit.stats.durations import Quantiles, quantiles, sample
 from toolkit.stats.survival import left_at
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["COLUMNS", "DEFINITION", "FEW", "P90", "estimated", "not_measured"]
+__all__ = ["COLUMNS", "DEFINITION", "FEW", "P90", "SERVICES_ONLY", "estimated", "not_measured", "rated"]
 
 DEFINITION = "knowngood"
 P90 = "_p90"
@@ -44,6 +44,8 @@ COLUMNS: dict[str, Any] = {
 }
 
 FEW = 5
+# Of fewer than five clusters nothing follows about others.
+SERVICES_ONLY = "for these services only"
 MEDIAN_INTERVAL = 6
 P90_PRINTED = 10
 P90_INTERVAL = 36
@@ -112,7 +114,17 @@ def _counts(w: Published, metric: Metric, cells: pl.LazyFrame, scope: Scope) -> 
 
 
 def _rates(metric: Metric, cells: pl.LazyFrame, sums: Tally) -> pl.LazyFrame:
-    found = rate_intervals(*sums.clusters(metric), cells=sums.cells)
+    return rated(
+        cells,
+        rate_intervals(*sums.clusters(metric), cells=sums.cells),
+        *_shown(metric),
+        *([metric.remark] if metric.remark is not None else []),
+        *_marks(provisional="provisional" in metric.among),
+    )
+
+
+def rated(cells: pl.LazyFrame, found: RateIntervals, *remarks: pl.Expr) -> pl.LazyFrame:
+    """Adds k, value, low, high, method and note to cells that have n. remarks: what else the note says."""
     cells = cells.with_columns(
         k=pl.Series(found.k).cast(pl.Int64),
         low=pl.Series(found.low),
@@ -131,14 +143,12 @@ def _rates(metric: Metric, cells: pl.LazyFrame, sums: Tally) -> pl.LazyFrame:
     return cells.with_columns(
         note=_sentences(
             *_few(),
-            pl.when(clustered & (pl.col("_clusters") < FEW)).then(pl.lit("for these services only")),
+            pl.when(clustered & (pl.col("_clusters") < FEW)).then(pl.lit(SERVICES_ONLY)),
             pl.when(clustered & (pl.col("_effect") > 1)).then(
                 pl.format("design effect {} over {} clusters", pl.col("_effect").round(2), "_clusters")
             ),
             pl.when(pl.col("_method") == BOOTSTRAP).then(pl.format("{} clusters", "_clusters")),
-            *_shown(metric),
-            *([metric.remark] if metric.remark is not None else []),
-            *_marks(provisional="provisional" in metric.among),
+            *remarks,
         )
     )
 

@@ -26,6 +26,7 @@ __all__ = [
     "owners_of",
     "published",
     "rows_in_scope",
+    "with_storm",
 ]
 
 # Which records a fact is made of: the first one bounds its coverage, a gap in any makes a count unknown.
@@ -133,11 +134,18 @@ def _with_skipped(hotfixes: pl.LazyFrame, facts: Any) -> pl.LazyFrame:
     return hotfixes.join(facts.provenance.select("id", "skipped"), on="id", how="left")
 
 
+def with_storm(rows: pl.LazyFrame, facts: Any) -> pl.LazyFrame:
+    """Adds the storm that an attempt of the row's `incident` was in; null: none."""
+    stormy = facts.rollbacks.filter(pl.col("storm").is_not_null() & pl.col("incident").is_not_null())
+    return rows.join(stormy.group_by("incident").agg(pl.col("storm").min()), on="incident", how="left", maintain_order="left")
+
+
 # Columns that no fact carries, and how to add them: done only where a metric asks for one.
 ACROSS: dict[tuple[str, str], tuple[Reader, set[str]]] = {
     ("incidents", "first_outcome"): (_with_first_outcome, {"id"}),
     ("incidents", "kill_switch"): (_with_kill_switch, {"id", "services", "environment", "recovered_at"}),
     ("hotfixes", "incident_detected_at"): (_with_incident_detected_at, {"hotfix_incident"}),
+    ("conformance", "storm"): (with_storm, {"incident"}),
     ("hotfixes", "skipped"): (_with_skipped, {"id"}),
     ("rollbacks", "incident_detected_at"): (_with_detection, {"incident"}),
     ("rollbacks", "first_flag_off"): (_with_first_flag_off, {"id", "incident"}),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from toolkit.metrics.metric import Duration, Metric, Within
-from toolkit.metrics.reading import Published, rows_in_scope
+from toolkit.metrics.reading import ACROSS, Published, rows_in_scope
 from toolkit.metrics.scope import SEVERAL_SERVICES, Scope
 from toolkit.stats.clusters import INDEPENDENT
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-__all__ = ["Tally", "tally"]
+__all__ = ["Tally", "clustered", "numbered", "tally"]
 
 DAY = timedelta(days=1)
 
@@ -57,28 +57,33 @@ class Tally:
         return self.totals.select("_cell", n=f"n.{metric.name}", **{column.split(".", 1)[1]: column for column in mine})
 
     def clusters(self, metric: Metric) -> tuple[Ints, Ints, Ints, Ints]:
-        """cell, cluster, k, n: the storm is a cluster; in a cell of several services each service is one; else each row is its own."""
-        import numpy as np
+        """cell, cluster, k, n."""
+        return clustered(self.sums.select(["_cell", "_service", "_storm"], k=f"k.{metric.name}", n=f"n.{metric.name}"), cells=self.cells)
 
-        n = self.sums[f"n.{metric.name}"].to_numpy()
-        some = n > 0
-        k, n = self.sums[f"k.{metric.name}"].to_numpy()[some], n[some]
-        cell, service, storm = (self.sums[column].to_numpy().astype(np.int64)[some] for column in ("_cell", "_service", "_storm"))
-        services = int(service.max(initial=0)) + 1
-        pairs = np.unique(cell * services + service)
-        several = np.bincount(pairs // services, minlength=self.cells)[cell] > 1
-        cluster = np.where(storm >= 0, storm + services, np.where(several, service, INDEPENDENT))
-        if (storm < 0).all():
-            return cell, cluster, k, n
-        width = services + int(storm.max()) + 2
-        keys, into = np.unique(cell * width + cluster + 1, return_inverse=True)
-        k, n = (np.bincount(into, values, len(keys)).astype(np.int64) for values in (k, n))
-        return keys // width, keys % width - 1, k, n
+
+def clustered(sums: pl.DataFrame, *, cells: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """cell, cluster, k, n: the storm is a cluster; in a cell of several services each service is one; else each row is its own.
+
+    sums: _cell (0 … cells−1), _service and _storm as numbers (−1: no storm), k, n; rows with n = 0 are in no cluster."""
+    import numpy as np
+
+    sums = sums.filter(pl.col("n") > 0)
+    cell, service, storm, k, n = (sums[column].to_numpy().astype(np.int64) for column in ("_cell", "_service", "_storm", "k", "n"))
+    services = int(service.max(initial=0)) + 1
+    pairs = np.unique(cell * services + service)
+    several = np.bincount(pairs // services, minlength=cells)[cell] > 1
+    cluster = np.where(storm >= 0, storm + services, np.where(several, service, INDEPENDENT))
+    if (storm < 0).all():
+        return cell, cluster, k, n
+    width = services + int(storm.max()) + 2
+    keys, into = np.unique(cell * width + cluster + 1, return_inverse=True)
+    k, n = (np.bincount(into, values, len(keys)).astype(np.int64) for values in (k, n))
+    return keys // width, keys % width - 1, k, n
 
 
 def tally(w: Published, fact: str, metrics: Sequence[Metric], scope: Scope) -> Tally:
     """Reads the fact once and sums up all of its metrics."""
-    storms = fact == "rollbacks"
+    storms = fact == "rollbacks" or (fact, "storm") in ACROSS
     columns = {"service"} if fact not in SEVERAL_SERVICES else set()
     for metric in metrics:
         columns |= metric.columns()
@@ -112,17 +117,22 @@ def tally(w: Published, fact: str, metrics: Sequence[Metric], scope: Scope) -> T
 def _with_cell(rows: pl.DataFrame, scope: Scope) -> tuple[pl.DataFrame, list[str | None]]:
     """Small whole numbers for cell, service and storm: grouping by them is several times as fast as by text."""
     periods = len(scope.bounds)
-    # Numbered in the order of their names: a seeded bootstrap must not depend on which row came first.
-    named = rows["service"].cast(pl.String).fill_null("")
-    services = named.cast(pl.Enum(named.unique().sort())).to_physical().alias("_service")
-    storm = pl.col("storm").rank("dense").cast(pl.Int32).fill_null(-1) if "storm" in rows.columns else pl.lit(-1, pl.Int32)
     values: list[str | None] = [None]
     cell = pl.col("_period")
     if scope.by is not None:
         values = sorted(rows["_by"].unique().to_list())
         position = rows["_by"].cast(pl.Enum([str(value) for value in values])).to_physical().cast(pl.Int32)
         cell = pl.lit(position) * periods + pl.col("_period")
-    return rows.with_columns(services, cell.cast(pl.Int32).alias("_cell"), storm.alias("_storm")), values
+    return numbered(rows).with_columns(cell.cast(pl.Int32).alias("_cell")), values
+
+
+def numbered(rows: pl.DataFrame) -> pl.DataFrame:
+    """Adds _service and _storm: service and storm as numbers; −1 is no storm."""
+    # In the order of their names: a seeded bootstrap must not depend on which row came first.
+    named = rows["service"].cast(pl.String).fill_null("")
+    services = named.cast(pl.Enum(named.unique().sort())).to_physical().alias("_service")
+    storm = pl.col("storm").rank("dense").cast(pl.Int32).fill_null(-1) if "storm" in rows.columns else pl.lit(-1, pl.Int32)
+    return rows.with_columns(services, storm.alias("_storm"))
 
 
 def _sums(number: int, metric: Metric) -> list[pl.Expr]:

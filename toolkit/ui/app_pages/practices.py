@@ -9,7 +9,7 @@ import polars as pl
 import streamlit as st
 
 from toolkit.metrics.readiness import QUESTIONS, Answer, Ready
-from toolkit.metrics.steps import NOT_A_CAUSE
+from toolkit.metrics.steps import NOT_A_CAUSE, in_short
 from toolkit.ui import data, parts
 from toolkit.ui.scope import Scope, View, rows_in
 from toolkit.ui.sentences import interval, minutes, quantity, rows_behind, share
@@ -97,18 +97,17 @@ def by_step(whole: View, scope: Scope) -> None:
 
 
 def step(row: dict[str, Any]) -> dict[str, Any]:
-    known = row["adherence"] is not None
+    known = row["n"] >= FEW
     ends = (row["ratio_low"], row["ratio_high"])
     ratio = None if row["ratio"] is None else f"× {row['ratio']:.2f} ({' to '.join('?' if end is None else f'{end:.2f}' for end in ends)})"
-    note = row["note"] or (None if ratio is None else "more than chance" if row["real"] else "within what chance does")
     return {
         "Playbook": row["playbook"], "Step": row["title"], "Who": row["who"], "Expected": row["expected"],
-        "As agreed": f"{share(row['adherence'])} of {row['n']}" if known else None,
+        "As agreed": f"{share(row['adherence'])} of {row['n']}" if known else f"{row['done']} of {row['n']}" if row["n"] else None,
         "95 %": f"{share(row['low'])} to {share(row['high'])}" if known else None,
         "Late": row["late"], "Out of order": row["out_of_order"], "Skipped": row["skipped"], "Waived": row["waived"],
         "With it": None if row["with"] is None else f"{minutes(row['with'])} (n {row['with_n']})",
         "Without": None if row["without"] is None else f"{minutes(row['without'])} (n {row['without_n']})",
-        "With ÷ without": ratio, "Note": note,
+        "With ÷ without": ratio, "Note": in_short(row) or None,
     }  # fmt: skip
 
 
