@@ -53,9 +53,8 @@ INCIDENTS: dict[str, Any] = {
     **dict.fromkeys(["detect", "decide", "act", "whole", "silent_minutes"], SPAN),
 }
 # The practices' facts have the columns that publishing gives them.
-PRACTICES = {
-    name: frame.schema for name, frame in practice_facts({}, facts_of({}, horizon=HORIZON), horizon=HORIZON).items() if name != "readiness"
-}
+_PUBLISHED = {name: frame.schema for name, frame in practice_facts({}, facts_of({}, horizon=HORIZON), horizon=HORIZON).items()}
+PRACTICES = {name: schema for name, schema in _PUBLISHED.items() if name not in ("readiness", "hotfixes")}
 _number = count(1)
 
 
@@ -182,10 +181,14 @@ def workspace(
         "deployments": ships,
         "rollbacks": pl.DataFrame(rollbacks or [], schema=ROLLBACKS),
         "incidents": pl.DataFrame(incidents or [], schema=INCIDENTS),
-        "hotfixes": ships.filter(pl.col("hotfix").is_not_null()),
+        "hotfixes": ships.filter(pl.col("hotfix").is_not_null()).with_columns(
+            pl.lit(None, kind).alias(name) for name, kind in _PUBLISHED["hotfixes"].items() if name not in ships.columns
+        ),
     }
     owned: dict[str, Any] = {"service": pl.String, "team": pl.String, "class": pl.String, "valid_from": TIME, "valid_to": TIME}
-    records = dict.fromkeys(("artifacts", "reviews", "incident_events"), pl.DataFrame(schema={"id": pl.String})) if practices else {}
+    records = (
+        dict.fromkeys(("artifacts", "reviews", "incident_events", "merges"), pl.DataFrame(schema={"id": pl.String})) if practices else {}
+    )
     made = {name: pl.DataFrame(rows, schema=PRACTICES[name]) for name, rows in told.items()}
     lazy = {name: frame.lazy() for name, frame in (facts | records | made).items()}
     return SimpleNamespace(

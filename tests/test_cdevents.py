@@ -172,6 +172,16 @@ def test_detected_and_resolved_make_one_incident_in_whatever_order_and_however_o
         assert read(*order, order[0]) == [wanted]
 
 
+def test_a_merged_change_that_is_a_commit_is_one_that_reached_the_main_branch() -> None:
+    sha = "ab" * 20
+    merged = event("change.merged", {"repository": {"id": "an-org/shop"}}, subject=sha)
+    later = event("change.merged", {}, at=NOON, subject=sha)
+    assert read(later, merged) == [{"source": "/ci", "source_id": sha, "revised_at": NOON + INSTANT, "vcs_revision": sha, "merged_at": TEN}]
+    assert read(event("change.merged", {}, subject=sha[:12]), event("change.created", {}, subject=sha)) == []
+    (revert,) = read(event("change.merged", {"description": 'Revert "Faster cart"'}, subject=sha))
+    assert revert["mechanism"] == "revert_commit"
+
+
 def test_an_incident_detected_again_goes_on() -> None:
     events = [event(f"incident.{kind}", INCIDENT, at=at, subject="I-1") for kind, at in (("detected", TEN), ("resolved", ELEVEN))]
     (incident,) = read(*events, event("incident.detected", INCIDENT, at=NOON, subject="I-1"))

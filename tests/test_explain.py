@@ -140,7 +140,6 @@ def test_counted_and_left_out_are_all_rows_in_scope(name: str) -> None:
         "hotfixes": 3,
         "rollbacks": 3,
         "incidents": 3,
-        "merges": 0,
     }
     rows = rows[METRICS[name].fact]
     assert len(found.counted) + len(found.rows_excluded) == rows

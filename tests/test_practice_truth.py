@@ -148,6 +148,19 @@ def skipped_gate_rate(team: Team) -> tuple[int, int]:
     return counted(answers)
 
 
+def hotfix_drift(team: Team) -> tuple[int, int]:
+    hotfixes = [row for row in team.deployments if row["hotfix"] in ("certain", "likely") and row["successful"] and not row["drill"]]
+    deadlines = {row["id"]: row["deployed_at"] + 7 * DAY for row in hotfixes}
+
+    def drifted(row: dict[str, Any]) -> bool | None:
+        by = deadlines.get(row["deployment"], END + DAY)
+        if by > END or not row["named"] or not row["told"]:
+            return None
+        return row["merged"] > by if row["merged"] else True if row["looked"] >= by else None
+
+    return counted(drifted(row) for row in team.truth["merges"])
+
+
 # Canary
 
 
@@ -260,6 +273,7 @@ RATES: dict[str, Callable[[Team], tuple[int, int]]] = {
     "rollback_tested_rate": rollback_tested_rate,
     "escaped_by_gate": escaped_by_gate,
     "skipped_gate_rate": skipped_gate_rate,
+    "hotfix_drift": hotfix_drift,
     "caught": verdicts(stops=True, failed=True),
     "missed": verdicts(stops=False, failed=True),
     "false_stop": verdicts(stops=True, failed=False),
@@ -278,6 +292,10 @@ RATES: dict[str, Callable[[Team], tuple[int, int]]] = {
     "steps_out_of_order": steps("out_of_order"),
     "unwritten_actions": unwritten_actions,
 }
+
+
+# In the group of hotfixes, and made of the records of practices.
+OF_HOTFIXES = {"skipped_gate_rate", "hotfix_drift"}
 
 
 @pytest.mark.parametrize("name", RATES)
@@ -408,5 +426,5 @@ def test_customers_waited_for_the_next_word_as_long_as_the_timeline_says(team: T
 def test_every_practice_is_compared_with_the_truth() -> None:
     others = {"incident_repetition_rate", "fix_held_rate", "action_items_by_kind", "time_to_flag_off", "time_to_acknowledge"}
     others |= {"time_to_first_update", "update_gap"}
-    assert {name for name, metric in METRICS.items() if metric.group in PRACTICES} | {"skipped_gate_rate"} == RATES.keys() | others
+    assert {name for name, metric in METRICS.items() if metric.group in PRACTICES} | OF_HOTFIXES == RATES.keys() | others
     assert {"artifact", "gate", "verdict", "review", "action_item"} <= RECORDS.keys()

@@ -18,8 +18,9 @@ from toolkit.synthetic import History, synthesize
 SIZES = [(2, 3), (3, 6), (4, 9)]
 CASES = [(seed, services, months) for seed in (1, 2, 3) for services, months in SIZES]
 GROUPS = ("dora", "recovery", "rollback", "hotfix")
-# What the simulated world does not tell: how long each artifact had run without a failure before it was restored; what a gate
-# let pass; when a hotfix came back to main. And two bounds of a band, which are no numbers of their own.
+# What the simulated world does not tell: how long each artifact had run without a failure before it was restored. What is counted with the
+# practices (test_practice_truth.py): what a gate let pass; when a hotfix came back to main. And two bounds of a band, which are no numbers
+# of their own.
 NOT_COUNTED = {
     "known_good_rate",
     "skipped_gate_rate",

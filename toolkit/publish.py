@@ -38,7 +38,9 @@ _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 # The records that the passes read; the horizon is theirs.
 STITCHED = ("deployment", "rollback", "incident", "incident_event", "flag_change")
 # Few rows each, and of use as they are: they stand in the warehouse under their table's name.
-KEPT = ("incident_event", "flag_change", "owner", "artifact", "gate", "verdict", "review", "action_item")
+KEPT = ("incident_event", "flag_change", "owner", "artifact", "gate", "merge", "verdict", "review", "action_item")
+# Of a commit that was not merged when somebody looked, it is told when that was, and how it was found out.
+SAID = {"merge": ("observed_at", "inferred_by")}
 
 
 def publish(workspace: Workspace, *, force: bool = False, begun: Callable[[], None] | None = None) -> str:
@@ -137,7 +139,7 @@ def _as_told(record: str, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _columns(record: str) -> list[str]:
-    return ["source", *(name for name in RECORDS[record].model_fields if name not in UNREAD)]
+    return ["source", *(name for name in RECORDS[record].model_fields if name not in UNREAD or name in SAID.get(record, ()))]
 
 
 def horizon_of(records: dict[str, pl.DataFrame], coverage: pl.DataFrame, setting: datetime | None) -> tuple[datetime | None, str]:

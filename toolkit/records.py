@@ -16,6 +16,7 @@ __all__ = [
     "Gate",
     "Incident",
     "IncidentEvent",
+    "Merge",
     "Owner",
     "Record",
     "Review",
@@ -287,6 +288,20 @@ class Gate(Record):
     finished_at: Time | None = Field(None, description="When it ended.")
 
 
+class Merge(Record):
+    """When a commit reached the main branch, or that it was not there yet."""
+
+    table = "merges"
+    times = ("merged_at",)
+
+    service: Name | None = Field(None, description="The service whose code it is; empty: the commit says enough.")
+    vcs_revision: Name = Field(alias="revision", description="The commit, as deployments name it.")
+    branch: Name | None = Field(None, description="Branch it was made on.")
+    merged_at: Time | None = Field(None, description="When it was on the main branch; empty: it was not yet, when it was observed.")
+    merged_as: Name | None = Field(None, description="What it is called there, where it was picked or squashed.")
+    url: Name | None = Field(None, description="Where the merge can be looked at.")
+
+
 class Verdict(Record):
     """What a canary judge or a gate said about a deployment."""
 
@@ -364,6 +379,7 @@ RECORDS: dict[str, type[Any]] = {
     "owner": Owner,
     "artifact": Artifact,
     "gate": Gate,
+    "merge": Merge,
     "verdict": Verdict,
     "review": Review,
     "action_item": ActionItem,

@@ -244,6 +244,9 @@ def _address(kind: str, envelope: _Envelope, content: dict[str, Any], mark: dict
         return Address("rollback", context.source, context.id)
     if kind.startswith("service."):
         return Address("", context.source, context.id)
+    if kind == "change.merged" and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", subject.id) and not content.get("description"):
+        # A change that is a commit has come to the main branch; any other id tells of no commit that could have been deployed.
+        return Address("merge", subject.source or context.source, subject.id)
     return Address(_RECORD_OF[kind.split(".")[0]], subject.source or context.source, subject.id)
 
 

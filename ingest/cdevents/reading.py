@@ -26,13 +26,14 @@ def records_of(address: Address, events: Iterable[Event]) -> list[Fields]:
     once = sorted({event.text: event for event in events}.values(), key=lambda event: (event.at, event.type, event.text))
     if address.record == "sample":
         return [row for event in once for row in _samples(event.content)]
+    apply = _APPLY | _OF_COMMITS if address.record == "merge" else _APPLY
     latest = next((event for event in reversed(once) if event.whole), None)
     fields: Fields = {}
     if latest is not None:
         fields = {**latest.content, "pending": False}
         once = [event for event in once if event.at > latest.at and not event.ours]
     for number, event in enumerate(once):
-        _APPLY.get(event.type, _nothing)(fields, event)
+        apply.get(event.type, _nothing)(fields, event)
         # A microsecond for each: of two versions the one that knows more events must be the later one, though none is the latest.
         fields["revised_at"] = event.at + number * _INSTANT
     if not fields or fields.pop("pending", False) or not address.record:
@@ -182,6 +183,11 @@ def _abandoned(fields: Fields, event: Event) -> None:
     fields |= {"completed_at": event.at, "outcome": "cancelled"}
 
 
+def _landed(fields: Fields, event: Event) -> None:
+    """A commit that was merged, the first time that anybody says so. A repository is no service."""
+    fields |= {"vcs_revision": event.subject, "merged_at": fields.get("merged_at") or event.at}
+
+
 def _samples(content: Fields) -> list[Fields]:
     shared = {name: value for name, value in content.items() if name != "points"}
     return [{**shared, **point} for point in content["points"]]
@@ -206,3 +212,5 @@ _APPLY: dict[str, Callable[[Fields, Event], None]] = {
     "change.merged": _merged,
     "change.abandoned": _abandoned,
 }
+# A change whose id is a commit.
+_OF_COMMITS: dict[str, Callable[[Fields, Event], None]] = {"change.merged": _landed}

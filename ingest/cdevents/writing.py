@@ -123,6 +123,12 @@ def _artifact(row: Row, _known: bool) -> Iterator[tuple[str, datetime, str, Row]
         yield "artifact.packaged", row["built_at"], purl, {"change": {"id": row["vcs_revision"]}}
 
 
+def _merge(row: Row, _known: bool) -> Iterator[tuple[str, datetime, str, Row]]:
+    """A commit that reached the main branch; of one that did not the standard says nothing."""
+    if row["merged_at"] is not None:
+        yield "change.merged", row["merged_at"], row["vcs_revision"], {}
+
+
 def _purl(name: str, version: str | None, digest: str | None) -> str | None:
     """A package URL of the generic kind, whose checksum is the digest; none where nothing identifies the artifact."""
     if version is None and digest is None:
@@ -138,6 +144,7 @@ _STANDARD: dict[str, Callable[[Row, bool], Iterable[tuple[str, datetime, str, Ro
     "rollback": _rollback,
     "incident": _incident,
     "artifact": _artifact,
+    "merge": _merge,
 }
 
 

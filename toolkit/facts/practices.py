@@ -11,6 +11,7 @@ from toolkit.facts.communication import communications, update_gaps
 from toolkit.facts.conformance import Waivers, conformance, timelines
 from toolkit.facts.doubles import filled
 from toolkit.facts.followups import action_items, followups
+from toolkit.facts.mainline import with_merges
 from toolkit.facts.observed import PRODUCTION, typed
 from toolkit.facts.ownership import services
 from toolkit.facts.provenance import supply_facts
@@ -38,7 +39,7 @@ def practice_facts(
     zone: the workspace's, in which working days begin. playbooks: default, those that come with the product. waivers: by incident, the
     steps taken out of its playbook.
     Returns versions, gates, checks, provenance, verdicts, flag_changes, action_items, followups, communications, update_gaps, conformance,
-    services, readiness. The order of the input rows changes nothing.
+    services, readiness; and hotfixes, with when each came back to the main branch. The order of the input rows changes nothing.
     """
     incidents, rollbacks, deployments = (tables[name] for name in ("incidents", "rollbacks", "deployments"))
     doubles = tables["doubles"]
@@ -53,6 +54,7 @@ def practice_facts(
     book = shipped() if playbooks is None else playbooks
     return {
         **made,
+        "hotfixes": with_merges(tables["hotfixes"], records, horizon=horizon),
         "verdicts": verdicts(records, deployments, doubles, horizon=horizon, production=production),
         "flag_changes": flag_changes(records, incidents, rollbacks, horizon=horizon, production=production),
         "action_items": items,

@@ -21,13 +21,14 @@ _CLOCKS = ("at", "valid_from", "valid_to")
 _UNREAD = frozenset({"revised_at", "observed_at", "evidence", "confidence", "inferred_by", "owner", "actor"})
 
 
-def told(record: str, records: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """The record's rows by the names of its fields, in their types, with `id`, sorted; no such records: no rows."""
+def told(record: str, records: Mapping[str, pl.DataFrame], *, also: Sequence[str] = ()) -> pl.DataFrame:
+    """The record's rows by the names of its fields, in their types, with `id`, sorted; no such records: no rows. also: fields that are
+    read of few records only."""
     frame = records.get(record)
     frame = pl.DataFrame(schema={"source": pl.String}) if frame is None else frame
     columns: list[pl.Expr] = [pl.col("source").cast(pl.String)]
     for name, field in RECORDS[record].model_fields.items():
-        if name in _UNREAD:
+        if name in _UNREAD and name not in also:
             continue
         kind = _TYPES.get(name, TIME if name in _CLOCKS or name.endswith("_at") else pl.String)
         stands = next((known for known in (name, field.alias) if known in frame.columns), None)

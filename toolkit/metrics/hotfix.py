@@ -114,7 +114,28 @@ def skipped_gate_rate() -> pl.Expr:
     return pl.col("skipped").list.len() > 0
 
 
-@metric(Rate, group="hotfix", fact="merges", title="Hotfixes not merged back", better="down")
+_WEEK = pl.col("deployed_at") + pl.duration(days=7)
+
+
+@metric(
+    Rate,
+    group="hotfix",
+    fact="hotfixes",
+    title="Hotfixes not merged back",
+    better="down",
+    excluded=_DEPLOYED
+    | {
+        "not yet 7 days old": pl.col("horizon") < _WEEK,
+        "its commit is not known": pl.col("revision").is_null(),
+        "nobody tells whether its commit was merged": pl.col("merged_at").is_null() & pl.col("unmerged_until").is_null(),
+    },
+    unknown="not merged when last looked at, within the 7 days",
+    inferred=("hotfix", "merged"),
+    shown=("not yet 7 days old",),
+    needs=("merges",),
+)
 def hotfix_drift() -> pl.Expr:
-    """Share of hotfixes whose change is not in the main branch 7 days after their deployment."""
-    return pl.col("merged_at").is_null() | (pl.col("merged_at") > pl.col("deployed_at") + pl.duration(days=7))
+    """Share of hotfixes, certain or likely, whose change is not in the main branch 7 days after their deployment. One that was made there
+    has come back before it left."""
+    late = pl.col("merged_at") > _WEEK
+    return pl.when(pl.col("merged_at").is_not_null()).then(late).when(pl.col("unmerged_until") >= _WEEK).then(pl.lit(value=True))

@@ -67,7 +67,7 @@ CONNECT = {
     "action_items": "action items (knowngood load FILE --as action_item)",
     "flag_changes": "changes of feature flags (knowngood load FILE --as flag_change)",
     "owners": "owners of services (knowngood load FILE --as owner)",
-    "merges": "when changes reached the main branch",
+    "merges": "when commits reached the main branch (knowngood load CLONE --as git, or knowngood load FILE --as merge)",
 }
 
 Reader = Callable[[pl.LazyFrame, Any], pl.LazyFrame]

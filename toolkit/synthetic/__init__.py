@@ -16,6 +16,7 @@ from toolkit.synthetic.faithful import faithful
 from toolkit.synthetic.files import file_name, write
 from toolkit.synthetic.frames import frame
 from toolkit.synthetic.judged import judgements
+from toolkit.synthetic.merging import landings
 from toolkit.synthetic.practised import practised
 from toolkit.synthetic.rhythm import months_before
 from toolkit.synthetic.supply import supply_of
@@ -82,6 +83,7 @@ def synthesize(
     # First, as it settles when the criterion in force was met.
     samples = telemetry(world, telemetry_share)
     supply, judged, looked_back = supply_of(world), list(judgements(world)), list(retrospectives(world))
+    landed = list(landings(world))
     deployments = chain(recording.deployments(world), practices.rehearsed(supply, world))
     records = {
         "deployment": frame("deployment", deployments, source=SOURCE),
@@ -92,12 +94,13 @@ def synthesize(
         "owner": frame("owner", recording.owners(world), source=SOURCE),
         "artifact": frame("artifact", practices.artifacts(supply, world), source=SOURCE),
         "gate": frame("gate", practices.gates(supply, world), source=SOURCE),
+        "merge": frame("merge", practices.merges(landed, world), source=SOURCE),
         "verdict": frame("verdict", practices.verdicts(judged, world), source=SOURCE),
         "review": frame("review", practices.reviews(looked_back, world), source=SOURCE),
         "action_item": frame("action_item", practices.action_items(looked_back, world), source=SOURCE),
         "sample": samples,
     }
-    practices_truth = practised(world, records, supply=supply, judged=judged, looked_back=looked_back)
+    practices_truth = practised(world, records, supply=supply, judged=judged, looked_back=looked_back, landed=landed)
     if perfect:
         records |= {name: frame(name, rows, source=SOURCE) for name, rows in faithful(world).items()}
     return History(records, truth_of(world, counted=perfect) | practices_truth, (start, end))

@@ -30,16 +30,16 @@ In a notebook, with the truth that no tool would know:
     history.records["deployment"]     # what tools recorded: late, partly, sometimes wrongly
     history.truth["failures"]         # what really failed, and why
 
-The truth has eight tables: `failures` (the deployments that were bad, and how that showed), `incidents` (true causes and true times),
+The truth has nine tables: `failures` (the deployments that were bad, and how that showed), `incidents` (true causes and true times),
 `attempts` (which records belong to one attempt to restore, its `outcome` by the published rule on true times, and whether it `worked`) and
-`hotfixes` (chains of them, and which worked); then `supply` (where each deployment came from and what it had passed), `verdicts`, `reviews`
-and `action_items`. Tests stitch the records and compare.
+`hotfixes` (chains of them, and which worked); then `supply` (where each deployment came from and what it had passed), `merges`
+(when each hotfix came back to the main branch), `verdicts`, `reviews` and `action_items`. Tests stitch the records and compare.
 
 `make sample` also writes this page. The columns below are those of `toolkit/records.py`; a file with these column names loads without a
 mapping: `knowngood load deployments.csv --as deployment`. Times are ISO 8601 with a zone, lists are JSON, an empty cell is not known.
 
-Some practices around releases are there as well: builds in a registry (a few versions with two digests), gates from 2025-07 on, what canary
-judges said, reviews and what they asked for.
+Some practices around releases are there as well: builds in a registry (a few versions with two digests), gates from 2025-07 on, when the
+commits of hotfixes were merged, what canary judges said, reviews and what they asked for.
 
 The telemetry is one series, `errors`: failed and all requests a minute, of the new version (`canary`) and the old one (`baseline`), from
 fifteen minutes before a deployment to two hours after it, or until it was taken back.

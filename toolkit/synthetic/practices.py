@@ -1,4 +1,4 @@
-"""What tools wrote down of the practices around releases: builds, gates, verdicts, reviews, action items."""
+"""What tools wrote down of the practices around releases: builds, gates, merges, verdicts, reviews, action items."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 from toolkit.synthetic.aftermath import Retrospective
 from toolkit.synthetic.chance import stream
 from toolkit.synthetic.judged import Judgement
+from toolkit.synthetic.merging import Landing
 from toolkit.synthetic.recording import start_is_lost
 from toolkit.synthetic.supply import Build, Check, Rehearsal, Supply
 from toolkit.synthetic.things import World
 
-__all__ = ["action_items", "artifacts", "gates", "rehearsed", "reviews", "verdicts"]
+__all__ = ["action_items", "artifacts", "gates", "merges", "rehearsed", "reviews", "verdicts"]
 
 Row = dict[str, Any]
 
@@ -91,6 +92,29 @@ def _gate(check: Check, number: int, end: datetime) -> Row:
         "status": check.status,
         "started_at": check.started,
         "finished_at": check.finished if check.status != "in_progress" else None,
+    }
+
+
+def merges(landed: Iterable[Landing], world: World) -> Iterator[Row]:
+    """What comparing the branches brought; some tools abbreviate commits."""
+    for landing in landed:
+        if landing.told:
+            yield _merge(landing, world.end, stream(world.seed, landing.rollout.id, "merge record"))
+
+
+def _merge(landing: Landing, end: datetime, rng: Random) -> Row:
+    artifact, service = landing.rollout.artifact, landing.rollout.service.name
+    request = f"https://git.example.org/{service}/merge_requests/{artifact.number}{artifact.patch:02d}"
+    return {
+        "source_id": f"{service}-{artifact.revision[:12]}",
+        "revised_at": _revised(end, landing.landed or landing.looked),
+        "observed_at": None if landing.landed else landing.looked,
+        "service": service if rng.random() < 0.8 else None,
+        "revision": artifact.revision[:12] if rng.random() < 0.2 else artifact.revision,
+        "branch": artifact.branch,
+        "merged_at": landing.landed,
+        "merged_as": landing.name,
+        "url": request if landing.landed and artifact.branch != "main" else None,
     }
 
 

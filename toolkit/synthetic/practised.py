@@ -10,6 +10,7 @@ import polars as pl
 
 from toolkit.synthetic.aftermath import Retrospective
 from toolkit.synthetic.judged import Judgement
+from toolkit.synthetic.merging import Landing
 from toolkit.synthetic.supply import Supply
 from toolkit.synthetic.things import World
 
@@ -33,6 +34,7 @@ VERDICTS: dict[str, Any] = {
     "overridden": pl.Boolean,
     "last": pl.Boolean,
 }
+MERGES: dict[str, Any] = {"deployment": pl.String, "named": pl.Boolean, "told": pl.Boolean, "merged": TIME, "looked": TIME}
 REVIEWS: dict[str, Any] = {"incident": pl.String, "fate": pl.String, "published": TIME}
 ITEMS: dict[str, Any] = {"item": pl.String, "incident": pl.String, "kind": pl.String, "due": TIME, "closed": TIME}
 
@@ -44,11 +46,14 @@ def practised(
     supply: Supply,
     judged: Sequence[Judgement],
     looked_back: Sequence[Retrospective],
+    landed: Sequence[Landing],
 ) -> dict[str, pl.DataFrame]:
     """supply (a row a deployment to production: passed is null where it names nothing, or before gates of its service are told of),
-    verdicts, reviews, action_items."""
+    merges (a row a hotfix: named, whether its record or the registry names the commit; told, whether anybody followed that), verdicts,
+    reviews, action_items."""
     return {
         "supply": _table(_supply(world, records, supply), SUPPLY),
+        "merges": _table(_merges(records, landed), MERGES),
         "verdicts": _table(
             (
                 {"verdict": f"VERDICT-{number + 1:04d}", "deployment": word.rollout.id, "decision": word.decision,
@@ -126,6 +131,21 @@ def _supply(world: World, records: Mapping[str, pl.DataFrame], supply: Supply) -
                 "passed": _passed(known.names(*own), runs, start) if any(own) and told and told <= start else None,
                 "rollback_tested": max((at for at in proofs if at <= start), default=None),
             }
+
+
+def _merges(records: Mapping[str, pl.DataFrame], landed: Sequence[Landing]) -> Iterable[Row]:
+    rows = {row["source_id"]: row for row in records["deployment"].to_dicts()}
+    known = {name: _Registry(_of(records["artifact"], name)) for name in {landing.rollout.service.name for landing in landed}}
+    for landing in landed:
+        row = rows[landing.rollout.id]
+        names = known[row["service"]].names(row["artifact_digest"], _fixed(row["version"]), row["vcs_revision"])
+        yield {
+            "deployment": landing.rollout.id,
+            "named": names[2] is not None,
+            "told": landing.told,
+            "merged": landing.landed,
+            "looked": landing.looked,
+        }
 
 
 def _of(frame: pl.DataFrame, service: str) -> list[dict[str, Any]]:
