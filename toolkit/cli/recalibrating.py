@@ -28,7 +28,9 @@ def recalibrate(
     """Whether the limits in force should move, for each class of services: refuse, keep, shadow (run it dry) or adopt, and why.
 
     JSON: criterion, unit, verdict, reasons, sentence, asked, chosen and incumbent (number and limit), counts, gain, training and test,
-    drift, services, test_digest. Times are minutes, gains engineer minutes a deployment.
+    drift, services, test_digest; others (criteria in force for the same services, with which it keeps the cap together; a share's
+    `together`), left_out (the answer without each service), flips (labels until the verdict is another), weighed (both costs at half and
+    twice). Times are minutes, gains engineer minutes a deployment.
     """
     from toolkit.recalibration.report import report
     from toolkit.recalibration.units import recalibrate as recalibrated
@@ -50,16 +52,23 @@ def recalibrate(
 def _as_object(unit: Unit) -> dict[str, Any]:
     from toolkit.recalibration.report import asked, sentence
 
-    found = unit.found
-    told = asdict(found)
+    found, guards = unit.found, unit.guards
+    told = asdict(found) | asdict(guards)
     told |= {
         "unit": unit.of,
         "verdict": found.verdict.word,
         "reasons": [{"code": reason.code, "at_most": reason.at_most.word, "says": reason.says} for reason in found.reasons],
         "sentence": sentence(unit, found.test, found.chosen) if found.test is not None and found.chosen is not None else None,
         "asked": asked(unit),
-        "chosen": None if found.chosen is None else {"n": found.chosen[0], "limit": found.chosen[1]},
-        "incumbent": {"n": found.incumbent[0], "limit": found.incumbent[1]},
+        "chosen": _setting(found.chosen),
+        "incumbent": _setting(found.incumbent),
         "bounds": {str(n): bound for n, bound in found.bounds.items()},
+        "left_out": [asdict(row) | {"verdict": row.verdict.word, "chosen": _setting(row.chosen)} for row in guards.left_out],
+        "flips": asdict(guards.flips) | {"verdict": None if guards.flips.verdict is None else guards.flips.verdict.word},
+        "weighed": [asdict(row) | {"chosen": _setting(row.chosen)} for row in guards.weighed],
     }
     return told
+
+
+def _setting(found: tuple[int, float] | None) -> dict[str, Any] | None:
+    return None if found is None else {"n": found[0], "limit": found[1]}

@@ -77,7 +77,7 @@ class Cases:
     together. seen: whether it has telemetry. complete: whether that reaches the end of the watch. stopped: whether it ended because the
     incumbent stopped it. onset: start of its incident, NaN where there is none. human: when people stopped it, NaN where nobody did.
     harm: what users had borne by each evaluation from 0 on, in units of harm; `step` minutes apart; all zero where nothing was.
-    rises: profiles by number n.
+    rises: profiles by number n. elsewhere: by name of each other criterion in force, the deployments that it stops as it is set.
     """
 
     deployment: list[str]
@@ -94,9 +94,15 @@ class Cases:
     harm: Floats
     step: float
     rises: dict[int, Rises] = field(repr=False)
+    elsewhere: dict[str, Flags] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.deployment)
+
+    @property
+    def stopped_anyway(self) -> Flags:
+        """Cases that any of the other criteria in force stops, whatever this one does."""
+        return np.logical_or.reduce([np.zeros(len(self), bool), *self.elsewhere.values()])
 
     def digest(self) -> str:
         """One hash of all that a recalibration reads."""
@@ -119,22 +125,27 @@ class Cases:
             told.update(str(n).encode())
             for part in (rises.row, rises.t, rises.value):
                 told.update(np.ascontiguousarray(part).tobytes())
+        for name, stopped in sorted(self.elsewhere.items()):
+            told.update(json.dumps(name).encode())
+            told.update(stopped.tobytes())
         return told.hexdigest()
 
     def of(self, kept: Any) -> Cases:
         """The cases chosen by a mask or by positions, in that order."""
         kept = np.flatnonzero(kept) if np.asarray(kept).dtype == bool else np.asarray(kept, np.int64)
-        alone = {"services", "step", "rises", "deployment"}
+        alone = {"services", "step", "rises", "deployment", "elsewhere"}
         parts = {one.name: getattr(self, one.name)[kept] for one in fields(self) if one.name not in alone}
         rises = {n: rise.of(kept, len(self)) for n, rise in self.rises.items()}
-        return replace(self, deployment=[self.deployment[place] for place in kept], rises=rises, **parts)
+        elsewhere = {name: stopped[kept] for name, stopped in self.elsewhere.items()}
+        return replace(self, deployment=[self.deployment[place] for place in kept], rises=rises, elsewhere=elsewhere, **parts)
 
     def bounding(self, n: int) -> tuple[Ints, Floats]:
         """Rows that the bound on false stops is taken from, and their peaks: the good ones; of the unknown ones those with complete
         telemetry as they are, and those that the incumbent stopped as if they had gone over every limit. Dropping those would make any
-        limit look safe, since the incumbent removes exactly the cases that tell."""
+        limit look safe, since the incumbent removes exactly the cases that tell. What another criterion stops is stopped under every limit
+        of this one: the cap is on what all of them stop together."""
         peaks = self.rises[n].peaks(len(self))
         unknown = self.label == Label.UNKNOWN
-        peaks = np.where(unknown & self.stopped & ~self.complete, np.inf, peaks)
+        peaks = np.where((unknown & self.stopped & ~self.complete) | self.stopped_anyway, np.inf, peaks)
         kept = ((self.label == Label.GOOD) & self.seen) | (unknown & (self.complete | self.stopped))
         return np.flatnonzero(kept), peaks[kept]

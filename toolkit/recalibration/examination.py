@@ -35,7 +35,8 @@ class Share:
 class Examination:
     """A candidate on some cases.
 
-    false_stops: of good deployments with telemetry. false_stops_if: the same if all unknown ones were good, and if all were bad.
+    false_stops: of good deployments with telemetry. together: those that this or any other criterion in force stops; None where there is
+    no other. false_stops_if: false_stops if all unknown ones were good, and if all were bad.
     caught, early: of bad deployments. missed, not_identified: counts. minutes: median from onset to firing, with its 95 % interval
     (undetected ones counting until people decided; None: not reached). saved, gain: engineer minutes a deployment, the latter against
     the incumbent, with its one-sided 95 % lower bound.
@@ -51,6 +52,12 @@ class Examination:
     saved: float
     gain: float
     gain_low: float
+    together: Share | None = None
+
+    @property
+    def capped(self) -> Share:
+        """What the cap is on."""
+        return self.together or self.false_stops
 
 
 def share(k: int, n: int) -> Share:
@@ -88,6 +95,7 @@ def examined(cases: Cases, worth: Worth, place: int, incumbent: int, terms: Term
         saved=float(worth.value[judged, place].mean()) if judged.any() else 0.0,
         gain=mean,
         gain_low=low,
+        together=share(int((good & (stops | cases.stopped_anyway)).sum()), n) if cases.elsewhere else None,
     )
 
 

@@ -16,12 +16,13 @@ from toolkit.hindsight import passages_of
 from toolkit.labels import labels_of
 from toolkit.passage import Passages
 from toolkit.recalibration.cases import Cases, Label, Rises
+from toolkit.recalibration.together import stopped_elsewhere
 from toolkit.watch import of_facts
 
 if TYPE_CHECKING:
     from toolkit.workspace import Workspace
 
-__all__ = ["gathered"]
+__all__ = ["gathered", "horizon_of"]
 
 MINUTE = timedelta(minutes=1)
 _LABELS = {"good": Label.GOOD, "bad": Label.BAD, "unknown": Label.UNKNOWN, "immature": Label.IMMATURE}
@@ -62,6 +63,7 @@ def gathered(workspace: Workspace, criterion: Criterion, terms: Terms) -> Cases:
         harm=_harm(workspace, criterion, terms, rows, step),
         step=step,
         rises=dict(_rises(seen, rows["deployment"])),
+        elsewhere=stopped_elsewhere(workspace, criterion, labels, horizon_of(workspace)),
     )
 
 

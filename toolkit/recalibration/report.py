@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from toolkit.hindsight import in_words
 from toolkit.recalibration.examination import Examination, Share
+from toolkit.recalibration.firmness import firmness, together
 from toolkit.recalibration.units import Unit
 from toolkit.recalibration.verdict import Verdict
 from toolkit.untrusted import plain
@@ -57,6 +58,8 @@ def _section(unit: Unit) -> Iterator[str]:
         yield f"- {'In force' if same else better}: {plain(sentence(unit, found.test, found.chosen))}"
         if not same:
             yield f"- In force: {plain(sentence(unit, found.incumbent_test, found.incumbent))}"
+        if (said := together(unit)) is not None:
+            yield f"- {plain(said)}"
         yield ""
         yield "```text"
         yield from _bars(unit, found.test)
@@ -68,6 +71,11 @@ def _section(unit: Unit) -> Iterator[str]:
         for reason in found.reasons:
             yield f"- `{reason.code}` (at most {reason.at_most.word}): {plain(reason.says)}"
         yield ""
+    yield "**How firm that is:**"
+    yield ""
+    for line in firmness(unit):
+        yield f"- {plain(line)}"
+    yield ""
     yield "**What is not known:**"
     yield ""
     for line in _unknown(unit):
@@ -87,18 +95,6 @@ def _bars(unit: Unit, test: Examination) -> Iterator[str]:
     yield f"{'gain':<38} {test.gain * 100:+,.0f} per 100 deployments, at least {test.gain_low * 100:+,.0f}"
     if found.gain is not None:
         yield f"{'gain, on those left out of the choice':<38} {found.gain.mean * 100:+,.0f}, at least {found.gain.low * 100:+,.0f}"
-    exchange = unit.terms.failed_requests_per_engineer_minute
-    if exchange is not None:
-        benefit = test.saved * 100 + _stops_cost(unit, test)
-        for factor, name in ((0.5, "half"), (2.0, "twice")):
-            yield f"{f'saved, if users’ harm weighs {name}':<38} {benefit * factor - _stops_cost(unit, test):,.0f} per 100 deployments"
-
-
-def _stops_cost(unit: Unit, test: Examination) -> float:
-    """Engineer minutes of false stops per 100 judged deployments."""
-    judged = test.false_stops.n + test.caught.n
-    each = unit.terms.false_stop_minutes + unit.terms.false_stop_delay
-    return test.false_stops.k * each / judged * 100 if judged else 0.0
 
 
 def _pair(what: str, own: Share, new: Share) -> Iterator[str]:
@@ -111,6 +107,8 @@ def _pair(what: str, own: Share, new: Share) -> Iterator[str]:
 
 def _unknown(unit: Unit) -> Iterator[str]:
     counts, test = unit.found.counts, unit.found.test
+    if test is None and (said := together(unit)) is not None:
+        yield plain(said)
     yield (
         f"{counts.unknown} deployments are neither known to be good nor bad, {counts.immature} are too young to tell, "
         f"{counts.without_telemetry} have no telemetry; {counts.dropped_between} lie too near the test to be learnt from."

@@ -13,8 +13,11 @@ from toolkit.criteria.policy import FILE, Policy
 from toolkit.criteria.terms import Terms
 from toolkit.errors import UsageError
 from toolkit.recalibration.cases import Cases
+from toolkit.recalibration.decision import decided
 from toolkit.recalibration.gather import gathered, horizon_of
-from toolkit.recalibration.recommend import Recommendation, recommend
+from toolkit.recalibration.guards import Guards, guarded
+from toolkit.recalibration.question import question_of
+from toolkit.recalibration.recommend import Recommendation, answered
 from toolkit.watch import classes_of
 
 if TYPE_CHECKING:
@@ -27,12 +30,13 @@ AUTHOR = "knowngood"
 
 @dataclass(frozen=True)
 class Unit:
-    """A criterion for those whom one limit is to serve. of: "class critical", "service shop", "all services"."""
+    """A criterion for those whom one limit is to serve. of: "class critical", "service shop", "all services". guards: what it hangs on."""
 
     of: str
     criterion: Criterion
     found: Recommendation
     terms: Terms
+    guards: Guards
 
 
 def recalibrate(workspace: Workspace, criterion: str | None = None, *, author: str = AUTHOR) -> list[Unit]:
@@ -60,11 +64,14 @@ def _units(workspace: Workspace, policy: Policy, criterion: Criterion, author: s
         before = [entry.body for entry in workspace.journal.entries("test_used", about)]
         # The same question to the same data is the same look, however often it is asked.
         used = frozenset(body["digest"] for body in before if body["purpose"] != purpose)
-        found = recommend(cases, narrowed, policy.terms, used=used)
+        question = question_of(cases, narrowed, policy.terms)
+        looked_at = question.test_digest in used
+        whole = decided(question, used=looked_at)
+        found, guards = answered(question, whole), guarded(question, whole, used=looked_at)
         looked = found.test is not None and len(cases) > 0
         if looked and not any(body["purpose"] == purpose for body in before):
             workspace.journal.append("test_used", about, {"digest": found.test_digest, "purpose": purpose}, author=author)
-        yield Unit(of, narrowed, found, policy.terms)
+        yield Unit(of, narrowed, found, policy.terms, guards)
 
 
 def _narrowed(workspace: Workspace, terms: Terms, criterion: Criterion) -> Iterator[tuple[str, Criterion]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,19 +29,20 @@ class Worth:
     early: Flags
     judged: Flags
 
+    def of(self, kept: Any) -> Worth:
+        """Of the cases of a mask or of positions."""
+        return Worth(self.fires[kept], self.value[kept], self.caught[kept], self.early[kept], self.judged[kept])
 
-def worth_of(cases: Cases, grid: Grid, terms: Terms, *, exchange: float | None = None) -> Worth:
+
+def worth_of(cases: Cases, grid: Grid, terms: Terms, *, exchange: float | None = None, fires: Floats | None = None) -> Worth:
     """A bad deployment that is stopped earlier saves the harm from then until people stopped it, else until the end of the watch; a good
     one that is stopped costs the engineers' minutes of the terms. A stop takes effect one evaluation after it fires.
 
     exchange: units of harm that are worth an engineer minute (default: the terms'); without one, savings count nothing.
+    fires: where they are known from the same profiles.
     """
     exchange = exchange if exchange is not None else terms.failed_requests_per_engineer_minute
-    rows = len(cases)
-    fires = np.full((rows, len(grid)), np.inf)
-    for n in np.unique(grid.n):
-        here = grid.n == n
-        fires[:, here] = cases.rises[int(n)].fires(grid.bound[here], rows)
+    fires = _fires(cases, grid) if fires is None else fires
     bad, good = cases.label == Label.BAD, cases.label == Label.GOOD
     end = terms.horizon.total_seconds() / 60
     human = np.where(np.isnan(cases.human), end, np.minimum(cases.human, end))[:, None]
@@ -56,6 +58,15 @@ def worth_of(cases: Cases, grid: Grid, terms: Terms, *, exchange: float | None =
         saved = _harm(cases, row, human[row, 0]) - _harm(cases, row, acts[row, column])
         value[row, column] = np.maximum(saved, 0.0) / exchange
     return Worth(fires, value, caught, early, bad | good)
+
+
+def _fires(cases: Cases, grid: Grid) -> Floats:
+    """When each candidate fires on each case."""
+    fires = np.full((len(cases), len(grid)), np.inf)
+    for n in np.unique(grid.n):
+        here = grid.n == n
+        fires[:, here] = cases.rises[int(n)].fires(grid.bound[here], len(cases))
+    return fires
 
 
 def _harm(cases: Cases, row: npt.NDArray[np.int64], minute: Floats) -> Floats:

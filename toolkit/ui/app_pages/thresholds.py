@@ -9,6 +9,7 @@ from toolkit.charts import threshold_curve
 from toolkit.charts.trend import FEW
 from toolkit.criteria.policy import FILE, Policy
 from toolkit.hindsight import Replay
+from toolkit.recalibration.firmness import firmness, together
 from toolkit.recalibration.report import asked as decision
 from toolkit.recalibration.report import sentence
 from toolkit.recalibration.units import Unit
@@ -164,8 +165,11 @@ def recommendation(unit: Unit | None, units: list[Unit] | None, key: tuple[str, 
     if found.test is not None and found.chosen is not None:
         st.markdown(f"In the test: {plain(sentence(unit, found.test, found.chosen))}")
         st.markdown(f"In force there: {plain(sentence(unit, found.incumbent_test, found.incumbent))}")
-    for reason in found.reasons:
-        st.markdown(f"- `{reason.code}` {plain(reason.says)}")
+    if (said := together(unit)) is not None:
+        st.markdown(plain(said))
+    st.markdown("\n".join(f"- `{reason.code}` {plain(reason.says)}" for reason in found.reasons))
+    st.markdown("##### How firm that is")
+    st.markdown("\n".join(f"- {plain(line)}" for line in firmness(unit)))
 
 
 def gallery(found: Seen, settings: dict[str, tuple[float, int]]) -> None:
