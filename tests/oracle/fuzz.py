@@ -10,58 +10,60 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from tests.builders import _row, frames
+from tests.builders import HORIZON, _row, frames
 from tests.oracle import stitch
 from tests.oracle.comparison import Difference, differences, told
-from tests.oracle.hostile import horizon_of, hostile
+from tests.oracle.hostile import hostile
 
 Row = dict[str, Any]
 History = dict[str, list[Row]]
 
-__all__ = ["apart", "compared", "disagreeing", "drawn", "picture", "smallest"]
+__all__ = ["apart", "compared", "disagreeing", "drawn", "picture", "side_by_side", "smallest"]
 
 
-def compared(records: History, horizon: datetime, tables: set[str] | None = None, columns: set[str] | None = None) -> list[Difference]:
+def compared(records: History, tables: set[str] | None = None, columns: set[str] | None = None) -> list[Difference]:
     """What oracle and engine say differently about a history."""
     from toolkit.facts import facts_of
 
     try:
-        engine = facts_of(frames(records), horizon=horizon)
+        engine = facts_of(frames(records), horizon=HORIZON)
     except Exception as error:  # noqa: BLE001  # a crash of any kind is a finding, and is made smaller like one
         return [Difference("crash", "", type(error).__name__, None, str(error).splitlines()[0])]
-    return differences(stitch(records, horizon), engine, tables=tables, columns=columns)
+    return differences(stitch(records, HORIZON), engine, tables=tables, columns=columns)
 
 
-def drawn(seed: int) -> tuple[History, datetime]:
-    """A seed's history; fifty seeds in a row share their horizon, so that one call can stitch them all."""
-    return hostile(Random(seed), horizon_of(Random(seed // 50)))
+def drawn(seed: int) -> History:
+    """A seed's history, moved in time so that its horizon is the one that all share: then one call can stitch many."""
+    records, horizon = hostile(Random(seed))
+    by = HORIZON - horizon
+    return {
+        name: [{field: value + by if isinstance(value, datetime) else value for field, value in row.items()} for row in rows]
+        for name, rows in records.items()
+    }
+
+
+def side_by_side(seeds: range) -> History:
+    """The seeds' histories as one, each under names of its own."""
+    together: History = {}
+    for seed in seeds:
+        for name, rows in apart(drawn(seed), f"{seed}.").items():
+            together.setdefault(name, []).extend(rows)
+    return together
 
 
 def disagreeing(
     seeds: range, tables: set[str] | None = None, columns: set[str] | None = None, without: frozenset[str] | set[str] = frozenset()
 ) -> list[int]:
-    """The seeds whose history is stitched differently. Storms cross services, so they are left to single histories."""
+    """The seeds whose history is stitched differently, all of them in one call."""
     from toolkit.facts import facts_of
 
-    found: set[int] = set()
-    for horizon in {drawn(seed)[1] for seed in seeds}:
-        together: History = {}
-        oracle: dict[str, list[Row]] = {}
-        for seed in (seed for seed in seeds if drawn(seed)[1] == horizon):
-            alone = apart(drawn(seed)[0], f"{seed}.")
-            for name, rows in alone.items():
-                together.setdefault(name, []).extend(rows)
-            for name, rows in stitch(alone, horizon).items():
-                oracle.setdefault(name, []).extend(rows)
-        try:
-            engine = facts_of(frames(together), horizon=horizon)
-        except Exception:  # noqa: BLE001  # one of them brings it down: each is tried alone
-            found |= {seed for seed in seeds if drawn(seed)[1] == horizon}
-            continue
-        for d in differences(oracle, engine, tables=tables, columns=columns):
-            if d.column not in without | {"storm"}:
-                found.add(int(d.id.split(":")[-1].split("/")[0].split(".")[0]))
-    return sorted(found)
+    together = side_by_side(seeds)
+    try:
+        engine = facts_of(frames(together), horizon=HORIZON)
+    except Exception:  # noqa: BLE001  # one of them brings it down: each is tried alone
+        return list(seeds)
+    found = differences(stitch(together, HORIZON), engine, tables=tables, columns=columns)
+    return sorted({int(d.id.split(":")[-1].split("/")[0].split(".")[0]) for d in found if d.column not in without})
 
 
 def apart(records: History, prefix: str) -> History:
@@ -79,12 +81,12 @@ def apart(records: History, prefix: str) -> History:
     return made
 
 
-def smallest(records: History, horizon: datetime, tables: set[str] | None = None, columns: set[str] | None = None) -> History:
+def smallest(records: History, tables: set[str] | None = None, columns: set[str] | None = None) -> History:
     """Takes rows and fields away as long as something of the same kind still differs."""
-    wanted = {(d.table, d.column) for d in compared(records, horizon, tables, columns)}
+    wanted = {(d.table, d.column) for d in compared(records, tables, columns)}
 
     def fails(smaller: History) -> bool:
-        return bool(wanted & {(d.table, d.column) for d in compared(smaller, horizon, tables, columns)})
+        return bool(wanted & {(d.table, d.column) for d in compared(smaller, tables, columns)})
 
     again = True
     while again:
@@ -118,7 +120,7 @@ def _fewer_rows(records: History) -> Iterator[History]:
             yield records | {name: rows[:index] + rows[index + 1 :]}
 
 
-def picture(records: History, horizon: datetime) -> str:
+def picture(records: History) -> str:
     """The history as one would write it on a whiteboard."""
     lines = []
     for name, rows in records.items():
@@ -126,7 +128,7 @@ def picture(records: History, horizon: datetime) -> str:
         for row in rows:
             said = [f"{field}={told(value)}" for field, value in row.items() if value != defaults.get(field) and field != "source_id"]
             lines.append(f"  {name:14} {row['source_id']:4} {' '.join(said)}")
-    return "\n".join([*lines, f"  horizon        {told(horizon)}"])
+    return "\n".join([*lines, f"  horizon        {told(HORIZON)}"])
 
 
 def main() -> None:
@@ -150,9 +152,9 @@ def main() -> None:
         seeds = range(seed, seed + options.batch)
         suspects = disagreeing(seeds, tables, columns, without) if options.batch > 1 else list(seeds)
         for suspect in suspects:
-            records, horizon = drawn(suspect)
+            records = drawn(suspect)
             size = sum(len(rows) for rows in records.values())
-            for key in {(d.table, d.column) for d in compared(records, horizon, tables, columns) if d.column not in without}:
+            for key in {(d.table, d.column) for d in compared(records, tables, columns) if d.column not in without}:
                 counts[key] += 1
                 best[key] = min(best.get(key, (99, 0)), (size, suspect))
         tried += len(seeds)
@@ -163,11 +165,11 @@ def main() -> None:
     for key, count in counts.most_common():
         print(f"{key[0]}.{key[1]}: {count} of {tried} histories, e.g. --seed {best[key][1]}")
     key = min(best, key=lambda key: best[key])
-    records, horizon = drawn(best[key][1])
-    focus = {d.column for d in compared(records, horizon, tables, columns)} - without if key[1] not in {"id", "row"} else None
-    small = smallest(records, horizon, {key[0]}, focus)
-    print(f"seed {best[key][1]}, made smaller:\n{picture(small, horizon)}")
-    for d in compared(small, horizon, tables, columns):
+    records = drawn(best[key][1])
+    focus = {d.column for d in compared(records, tables, columns)} - without if key[1] not in {"id", "row"} else None
+    small = smallest(records, {key[0]}, focus)
+    print(f"seed {best[key][1]}, made smaller:\n{picture(small)}")
+    for d in compared(small, tables, columns):
         print(f"  {d.table:12} {d.id:14} {d.column:18} oracle {told(d.oracle):20} engine {told(d.engine)}")
 
 

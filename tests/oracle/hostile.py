@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.builders import DAY_ONE, deployment, event, flag_off, history, incident, override, rollback, told
 
-__all__ = ["horizon_of", "hostile"]
+__all__ = ["hostile"]
 
 Row = dict[str, Any]
 STEPS = [timedelta(minutes=minutes) for minutes in (0, 5, 5, 10, 10, 30, 30, 60, 60, 24 * 60, 7 * 24 * 60)]
@@ -182,13 +182,8 @@ class Hostile:
         return told("verdict", f"j{number}", deployment=name, decision=decision, at=spoken, **place)
 
 
-def horizon_of(random: Random) -> datetime:
-    """Mostly after everything and every window, else in the midst of it."""
-    return DAY_ONE + random.choice([timedelta(days=120)] * 3 + [sum(random.sample(STEPS, 5), timedelta(0))])
-
-
-def hostile(random: Random, horizon: datetime) -> tuple[dict[str, list[Row]], datetime]:
-    """A history and its horizon."""
+def hostile(random: Random) -> tuple[dict[str, list[Row]], datetime]:
+    """A history and its horizon: mostly after everything and every window, else at one of the history's own times or near it."""
     world = Hostile(random)
     rows: list[Row] = []
     shape = random.choice(
