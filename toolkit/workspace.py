@@ -260,7 +260,7 @@ class Facts:
 
 def _lazily(path: Path, table: str) -> pl.LazyFrame:
     """A table of the warehouse; columns are read when first asked for, and kept."""
-    schema = warehouse.read(path, table, limit=0).schema
+    schema = warehouse.schema(path, table)
     held: dict[str, pl.Series] = {}
 
     def scan(

@@ -51,24 +51,24 @@ P90_PRINTED = 10
 P90_INTERVAL = 36
 
 
-def not_measured(metric: Metric, missing: str) -> pl.LazyFrame:
+def not_measured(metric: Metric, missing: str) -> pl.DataFrame:
     """The one row of a metric whose records (or fact) nobody has connected."""
     names = [metric.name, metric.name + P90] if metric.kind is Kind.DURATION else [metric.name]
     note = f"not measured: connect {CONNECT[missing]}"
     given = {"group": metric.group, "kind": metric.kind.value, "unit": metric.unit, "definition": DEFINITION, "note": note}
-    return pl.LazyFrame([{"metric": name, **given} for name in names], schema=COLUMNS)
+    return pl.DataFrame([{"metric": name, **given} for name in names], schema=COLUMNS)
 
 
-def estimated(w: Published, metric: Metric, sums: Tally, scope: Scope) -> pl.LazyFrame:
+def estimated(w: Published, metric: Metric, sums: Tally, scope: Scope) -> pl.DataFrame:
     """The metric's rows: one per value of `by` and period."""
-    cells = _labelled(sums.per_cell(metric).lazy(), sums, scope)
+    cells = _labelled(sums.per_cell(metric), sums, scope)
     if metric.alongside is not None:
         keys = ["by", "_period"] if scope.by else ["_period"]
         beside = metric.alongside(w, scope).rename({"_by": "by"}, strict=False) if connected(w, "incidents") else None
         if beside is None:
             cells = cells.with_columns(by_chance=pl.lit(None, pl.Float64))
         else:
-            cells = cells.join(beside.lazy().with_columns(pl.col("_period").cast(pl.Int32)), on=keys, how="left", maintain_order="left")
+            cells = cells.join(beside.with_columns(pl.col("_period").cast(pl.Int32)), on=keys, how="left", maintain_order="left")
     if metric.kind is Count:
         return _finished(_counts(w, metric, cells, scope), metric.name, metric)
     if metric.kind is Rate:
@@ -78,7 +78,7 @@ def estimated(w: Published, metric: Metric, sums: Tally, scope: Scope) -> pl.Laz
     return _durations(metric, cells, sums)
 
 
-def _labelled(cells: pl.LazyFrame, sums: Tally, scope: Scope) -> pl.LazyFrame:
+def _labelled(cells: pl.DataFrame, sums: Tally, scope: Scope) -> pl.DataFrame:
     """Adds `by`, `period`, `_period` and whether the window cuts the period."""
     number = pl.col("_cell") % sums.periods
     bounds = pl.Series(scope.bounds, dtype=pl.Datetime("us", "UTC"))
@@ -92,7 +92,7 @@ def _labelled(cells: pl.LazyFrame, sums: Tally, scope: Scope) -> pl.LazyFrame:
     )
 
 
-def _counts(w: Published, metric: Metric, cells: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
+def _counts(w: Published, metric: Metric, cells: pl.DataFrame, scope: Scope) -> pl.DataFrame:
     weeks, gaps = zip(*covered_weeks(w, metric.fact, scope), strict=True)
     cells = cells.with_columns(
         _weeks=pl.lit(pl.Series(weeks, dtype=pl.Float64)).gather("_period"),
@@ -113,7 +113,7 @@ def _counts(w: Published, metric: Metric, cells: pl.LazyFrame, scope: Scope) -> 
     )
 
 
-def _rates(metric: Metric, cells: pl.LazyFrame, sums: Tally) -> pl.LazyFrame:
+def _rates(metric: Metric, cells: pl.DataFrame, sums: Tally) -> pl.DataFrame:
     return rated(
         cells,
         rate_intervals(*sums.clusters(metric), cells=sums.cells),
@@ -123,7 +123,7 @@ def _rates(metric: Metric, cells: pl.LazyFrame, sums: Tally) -> pl.LazyFrame:
     )
 
 
-def rated(cells: pl.LazyFrame, found: RateIntervals, *remarks: pl.Expr) -> pl.LazyFrame:
+def rated(cells: pl.DataFrame, found: RateIntervals, *remarks: pl.Expr) -> pl.DataFrame:
     """Adds k, value, low, high, method and note to cells that have n. remarks: what else the note says."""
     cells = cells.with_columns(
         k=pl.Series(found.k).cast(pl.Int64),
@@ -153,7 +153,7 @@ def rated(cells: pl.LazyFrame, found: RateIntervals, *remarks: pl.Expr) -> pl.La
     )
 
 
-def _durations(metric: Metric, cells: pl.LazyFrame, sums: Tally) -> pl.LazyFrame:
+def _durations(metric: Metric, cells: pl.DataFrame, sums: Tally) -> pl.DataFrame:
     spans = sums.spans[metric.name]
     rows = sample(spans["_cell"].to_numpy(), spans["value"].to_numpy(), spans["open"].to_numpy(), cells=sums.cells)
     median = quantiles(rows, 0.5, least_for_interval=MEDIAN_INTERVAL)
@@ -166,7 +166,7 @@ def _durations(metric: Metric, cells: pl.LazyFrame, sums: Tally) -> pl.LazyFrame
     )
 
 
-def _within(metric: Metric, cells: pl.LazyFrame, sums: Tally) -> pl.LazyFrame:
+def _within(metric: Metric, cells: pl.DataFrame, sums: Tally) -> pl.DataFrame:
     spans, days = sums.spans[metric.name], metric.within / timedelta(days=1)
     rows = sample(spans["_cell"].to_numpy(), spans["value"].to_numpy(), spans["open"].to_numpy(), cells=sums.cells)
     found = left_at(rows, days)
@@ -175,7 +175,7 @@ def _within(metric: Metric, cells: pl.LazyFrame, sums: Tally) -> pl.LazyFrame:
     happened = sums.totals.select("_cell", k=pl.col(f"k.{metric.name}").cast(pl.Int64))
     value, low, high = (_known(numbers) for numbers in ends)
     cells = cells.with_columns(value=value, low=low, high=high, _followed=_known(found.followed))
-    cells = cells.join(open_before.lazy(), on="_cell", how="left", maintain_order="left").join(happened.lazy(), on="_cell", how="left")
+    cells = cells.join(open_before, on="_cell", how="left", maintain_order="left").join(happened, on="_cell", how="left")
     known, some = pl.col("value").is_not_null(), pl.col("n") > 0
     return cells.with_columns(
         pl.col("censored").fill_null(0),
@@ -192,7 +192,7 @@ def _within(metric: Metric, cells: pl.LazyFrame, sums: Tally) -> pl.LazyFrame:
     )
 
 
-def _quantile(metric: Metric, cells: pl.LazyFrame, found: Quantiles, *, least: int) -> pl.LazyFrame:
+def _quantile(metric: Metric, cells: pl.DataFrame, found: Quantiles, *, least: int) -> pl.DataFrame:
     some, printed = pl.col("n") > 0, pl.col("n") >= least
     beyond = pl.when(found_null := pl.col("value").is_null()).then("_beyond")
     cells = cells.with_columns(
@@ -259,9 +259,9 @@ def _sentences(*parts: pl.Expr) -> pl.Expr:
     return pl.when(joined != "").then(joined)
 
 
-def _finished(cells: pl.LazyFrame, name: str, metric: Metric) -> pl.LazyFrame:
+def _finished(cells: pl.DataFrame, name: str, metric: Metric) -> pl.DataFrame:
     given = {"metric": name, "group": metric.group, "kind": metric.kind.value, "unit": metric.unit, "definition": DEFINITION}
     rows = cells.with_columns(pl.lit(value).alias(column) for column, value in given.items())
-    there = set(rows.collect_schema().names())
+    there = set(rows.columns)
     missing = [pl.lit(None).alias(column) for column in COLUMNS if column not in there]
     return rows.with_columns(missing).select(pl.col(column).cast(kind) for column, kind in COLUMNS.items())

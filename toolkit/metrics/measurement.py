@@ -78,7 +78,7 @@ def measure(
             if metric.split is not None:
                 kinds = replace(known, by=metric.split)
                 frames[metric.name] = pl.concat([frames[metric.name], estimated(w, metric, tally(w, fact, [metric], kinds), kinds)])
-    rows = pl.concat([pl.LazyFrame(schema=COLUMNS), *(frames[metric.name] for metric in metrics)]).collect()
+    rows = pl.concat([pl.DataFrame(schema=COLUMNS), *(frames[metric.name] for metric in metrics)])
     return rows if wanted is None else rows.filter(pl.col("metric").is_in(wanted))
 
 

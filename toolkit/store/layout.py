@@ -1,0 +1,143 @@
+"""How a long table lies in the warehouse: a column that says little takes little room, and a view shows it as it was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from toolkit.store.connect import quoted, select_list
+
+__all__ = ["Layout", "create", "lay", "layout_of", "put_together"]
+
+# Shorter tables are cheap whatever they hold.
+_LONG = 10_000
+# Null in nine rows of ten: such columns stand apart, with the rows that they say anything of.
+_THIN = 0.9
+# So many rows a word on average make words worth a number each.
+_REPEATED = 20
+_GLANCE = 100
+# A table of constants has one row, even where there is none.
+_ONLY = "one row"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns by how they lie; those in none of these are `dense` as they are. thin: apart, with their rows. constant: once for
+    all rows. twin: the column that says the same in every row. words: numbers, and the words once."""
+
+    thin: tuple[str, ...] = ()
+    constant: tuple[str, ...] = ()
+    twin: dict[str, str] | None = None
+    words: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.thin or self.constant or self.twin or self.words)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Layout:
+        said = json.loads(text)
+        return cls(tuple(said["thin"]), tuple(said["constant"]), said["twin"], tuple(said["words"]))
+
+    def is_dense(self, name: str) -> bool:
+        return name not in self.thin and name not in self.constant and name not in (self.twin or {})
+
+    def stored(self, name: str) -> str:
+        """The column that says it."""
+        return (self.twin or {}).get(name, name)
+
+
+def layout_of(frame: pl.DataFrame) -> Layout:
+    """Of a table in DuckDB's types. The first column is always dense: it says how many rows there are."""
+    if len(frame) < _LONG:
+        return Layout()
+    thin, constant = [], []
+    twin: dict[str, str] = {}
+    dense: list[pl.Series] = []
+    for column in frame:
+        if dense and column.null_count() >= _THIN * len(column):
+            thin.append(column.name)
+        elif dense and _is_constant(column):
+            constant.append(column.name)
+        elif (same := next((other.name for other in dense if _are_same(column, other)), None)) is not None:
+            twin[column.name] = same
+        else:
+            dense.append(column)
+    texts = pl.DataFrame([column for column in dense if column.dtype == pl.String])
+    words = [name for name, found in texts.select(pl.all().approx_n_unique()).row(0, named=True).items() if found * _REPEATED < len(frame)]
+    return Layout(tuple(thin), tuple(constant), twin, tuple(words))
+
+
+def _is_constant(column: pl.Series) -> bool:
+    if column.null_count() or column.dtype.is_nested():
+        return False
+    once = column.head(1)
+    return all(part.equals(once.new_from_index(0, len(part))) for part in (column.head(_GLANCE), column))
+
+
+def _are_same(one: pl.Series, other: pl.Series) -> bool:
+    if one.dtype != other.dtype or one.dtype.is_nested():
+        return False
+    return all(a.equals(b, null_equal=True) for a, b in ((one.head(_GLANCE), other.head(_GLANCE)), (one, other)))
+
+
+def lay(con: Any, name: str, frame: pl.DataFrame, layout: Layout) -> None:
+    """Write the frame so into the attached database `out`: into its schemas dense, thin and constant, under a view in facts."""
+    table = quoted(name)
+    kinds = {column: f"dense.{quoted(f'{name}.{column}')}" for column in layout.words}
+    for column, kind in kinds.items():
+        words = f"SELECT DISTINCT {quoted(column)} FROM frame WHERE {quoted(column)} IS NOT NULL ORDER BY ALL"
+        create(con, f"TYPE out.{kind} AS ENUM ({words})", frame.select(column))
+    dense = [column for column in frame.columns if layout.is_dense(column)]
+    as_kind = (f"{quoted(column)}::out.{kinds[column]} AS {quoted(column)}" if column in kinds else quoted(column) for column in dense)
+    create(con, f"TABLE out.dense.{table} AS SELECT {', '.join(as_kind)} FROM frame", frame.select(dense))
+    told = pl.any_horizontal(pl.col(layout.thin).is_not_null()) if layout.thin else pl.lit(value=False)
+    create(con, f"TABLE out.thin.{table} AS SELECT * FROM frame", frame.select(layout.thin).with_row_index("row").filter(told))
+    once = frame.head(1).select(pl.lit(value=True).alias(_ONLY), *layout.constant)
+    create(con, f"TABLE out.constant.{table} AS SELECT * FROM frame", once)
+    listed = ", ".join(f"{_shown(column, layout)} AS {quoted(column)}" for column in frame.columns)
+    joined = f"dense.{table} AS d CROSS JOIN constant.{table} AS c LEFT JOIN thin.{table} AS t ON t.row = d.rowid"
+    con.execute(f"CREATE VIEW out.facts.{table} AS SELECT {listed} FROM {joined}")
+
+
+def create(con: Any, what: str, frame: pl.DataFrame) -> None:
+    """CREATE what, which reads `frame`."""
+    con.register("frame", frame.to_arrow())
+    con.execute(f"CREATE {what}")
+    con.unregister("frame")
+
+
+def _shown(column: str, layout: Layout) -> str:
+    if column in layout.thin:
+        return f"t.{quoted(column)}"
+    if column in layout.constant:
+        return f"c.{quoted(column)}"
+    stored = layout.stored(column)
+    return f"d.{quoted(stored)}{'::VARCHAR' if stored in layout.words else ''}"
+
+
+def put_together(con: Any, name: str, columns: list[str], layout: Layout) -> pl.DataFrame:
+    """What the view shows, with its rows in the order in which they were written, at a fraction of its price."""
+    table = quoted(name)
+    stored = list(dict.fromkeys(layout.stored(column) for column in columns if layout.is_dense(layout.stored(column))))
+    # Columns that stand apart do not say how many rows there are.
+    frame = con.sql(f"SELECT {select_list(stored) or 'true'} FROM dense.{table}").pl()
+    frame = frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    once = con.sql(f"SELECT * FROM constant.{table}").pl()
+    twins = [pl.col(layout.stored(column)).alias(column) for column in columns if column in (layout.twin or {})]
+    frame = frame.with_columns(
+        *twins, *(pl.lit(once[column][0], once.schema[column]).alias(column) for column in columns if column in layout.constant)
+    )
+    apart = [column for column in columns if column in layout.thin]
+    if apart:
+        rows = con.sql(f"SELECT row, {select_list(apart)} FROM thin.{table}").pl()
+        # With it come all the passes, which most readers of a warehouse do without.
+        from toolkit.facts.joins import at_rows
+
+        frame = at_rows(frame, rows, "row")
+    return frame.select(columns)
