@@ -43,6 +43,7 @@ def content(ledger: Ledger) -> tuple[str, pl.DataFrame, pl.DataFrame, list[str]]
     ours = ["seen_at", "revised_at", "raw_ref"]
     current = ledger.read("deployments").drop(ours).sort("source_id")
     versions = ledger.versions("deployments").drop(ours).sort("source_id", "content_hash")
+    assert ledger.digest() == ledger.recount()
     return ledger.digest(), current, versions, sorted(ledger.quarantine()["id"])
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ingest.engine import load
+from toolkit.cli.entry import run
 from toolkit.errors import Busy, DataError, UsageError
 from toolkit.records import RECORDS, Deployment
 from toolkit.store.columns import columns_of
@@ -81,7 +82,7 @@ def test_the_same_versions_in_any_order_and_cut_give_the_same_tables(
             part.write_text("".join(json.dumps(row) + "\n" for row in shuffled[number::files]))
             report = load(many, part, "deployment", flush_rows=flush)
             assert report.read == report.new + report.changed + report.unchanged + report.superseded + report.quarantined
-        assert many.ledger.digest() == one.ledger.digest()
+        assert many.ledger.digest() == one.ledger.digest() == many.ledger.recount()
         assert current(many.ledger) == current(one.ledger)
         assert known(many.ledger) == known(one.ledger)
         # The rule itself, in plain Python: the greatest (revised_at, content_hash) of each id.
@@ -296,6 +297,19 @@ def test_an_old_file_is_brought_up_to_date_with_all_it_holds(tmp_path: Path) -> 
     report = load(here, tmp_path / "d.csv", "deployment")
     # The hash of a row from before a column existed is still its hash.
     assert (report.new, report.unchanged, report.changed) == (1, 1, 0)
+    assert here.ledger.digest() == here.ledger.recount()
+
+
+def test_what_another_program_does_to_the_rows_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here = site(tmp_path / "team")
+    (tmp_path / "d.csv").write_text("id,service,version\nd1,shop,v1\nd2,shop,v2\n")
+    load(here, tmp_path / "d.csv", "deployment")
+    before = here.ledger.digest()
+    with connect(here.ledger.path) as con:
+        con.execute("UPDATE deployments SET content_hash = md5('mine') || md5('mine') WHERE source_id = 'd2'")
+    assert here.ledger.digest() == before != here.ledger.recount()
+    run(["doctor", "--workspace", str(here.root)])
+    assert "another program has changed its rows" in capsys.readouterr().out
 
 
 def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:

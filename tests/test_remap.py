@@ -61,6 +61,7 @@ def test_what_is_read_better_is_replaced_where_it_stands(site: Workspace, monkey
     # The version that knew only half stays as it was read.
     assert site.ledger.versions("incidents")["title"].to_list() == ["Slow"]
     assert made_anew(site)["incident"] == (1, 0, 0, 0)
+    assert site.ledger.digest() == site.ledger.recount()
 
 
 def test_what_is_understood_only_now_is_new_and_what_is_no_longer_understood_is_gone(

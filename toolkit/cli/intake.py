@@ -291,6 +291,8 @@ def _findings(place: Workspace) -> Iterable[dict[str, Any]]:
     def finding(what: str, rows: int, why: str, then: str) -> dict[str, Any]:
         return {"what": what, "rows": rows, "why": why, "next": then}
 
+    if place.ledger.digest() != place.ledger.recount():
+        yield finding("ledger", 1, "another program has changed its rows", "load the sources again into a new workspace")
     held = place.ledger.quarantine()
     for row in held.group_by("record", "rule").agg(n=pl.len(), error=pl.col("error").first()).sort("record", "rule").iter_rows(named=True):
         yield finding(f"quarantine: {row['record']}", row["n"], row["error"], "knowngood quarantine")

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from toolkit.store.books import Counts
 from toolkit.store.columns import stored
 from toolkit.store.connect import quoted, select_list
+from toolkit.store.digest import note_change
 from toolkit.store.staging import person_of, same_key
 
 __all__ = ["write_losers", "write_rows", "wrote"]
@@ -49,17 +50,21 @@ def write_rows(con: duckdb.DuckDBPyConnection, record: type[BaseModel], first: i
     row = f"{select_list(columns, 's')}, coalesce(s.revised_at, $stamp), $stamp, s.content_hash, $raw"
     names = select_list([*columns, "revised_at", "seen_at", "content_hash", "raw_ref"])
     if replaced:
+        old = "rowid IN (SELECT old FROM incoming WHERE fate IN ('changed', 'touched'))"
         con.execute(f"""
             INSERT INTO {versions} BY NAME
-            SELECT * FROM {table} WHERE rowid IN (SELECT old FROM incoming WHERE fate IN ('changed', 'touched'))
+            SELECT * FROM {table} WHERE {old}
         """)
-        con.execute(f"DELETE FROM {table} WHERE rowid IN (SELECT old FROM incoming WHERE fate IN ('changed', 'touched'))")
+        note_change(con, record, f"{table} WHERE {old}", gone=True)
+        con.execute(f"DELETE FROM {table} WHERE {old}")
     if replaced or fates.get("new"):
+        written = "staged AS s JOIN incoming AS i ON s.rowid = i.row AND i.fate IN ('new', 'changed', 'touched')"
         con.execute(
             f"""INSERT INTO {table} ({names})
-            SELECT {row} FROM staged AS s JOIN incoming AS i ON s.rowid = i.row AND i.fate IN ('new', 'changed', 'touched')""",
+            SELECT {row} FROM {written}""",
             {"stamp": stamp, "raw": raw},
         )
+        note_change(con, record, written)
     late = 0
     if fates.get("superseded"):
         late = _write_late(con, record, "SELECT row FROM incoming WHERE fate = 'superseded'", stamp, raw)

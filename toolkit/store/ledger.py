@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -31,6 +30,7 @@ from toolkit.store.books import (
     write_settled,
 )
 from toolkit.store.connect import connect, literal, opened, quoted, select_list
+from toolkit.store.digest import digest, recount
 from toolkit.store.flush import write_losers, write_rows, wrote
 from toolkit.store.lock import hold
 from toolkit.store.migrations import is_current, migrate
@@ -108,17 +108,14 @@ class Ledger:
         return self.read(f"{table}_versions", columns)
 
     def digest(self) -> str:
-        """One hash over all current records; equal for equal content, whatever the order it was loaded in.
-
-        A sum over content hashes (which cover table, key and fields), not XOR: equal rows must not cancel.
-        """
-        sums = []
+        """One hash over all current records; equal for equal content, whatever the order it was loaded in."""
         with self.opened() as con:
-            for table in sorted(record.table for record in RECORDS.values()):
-                limbs = ", ".join(f"coalesce(sum(('0x' || content_hash[{first}:{first + 14}])::BIGINT), 0)" for first in (1, 16))
-                row = con.execute(f"SELECT count(*), {limbs} FROM {quoted(table)}").fetchall()[0]
-                sums.append([table, *map(int, row)])
-        return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
+            return digest(con)
+
+    def recount(self) -> str:
+        """What `digest` must be, counted anew from every row."""
+        with self.opened() as con:
+            return recount(con)
 
     def coverage(self) -> pl.DataFrame:
         """Intervals that were really seen: stream (a record's table), source, start, end, assumed, gap.

@@ -10,6 +10,7 @@ from toolkit.errors import DataError
 from toolkit.records import RECORDS
 from toolkit.store.columns import stored
 from toolkit.store.connect import quoted
+from toolkit.store.digest import DIGESTS, note_change
 
 __all__ = ["CURRENT", "MIGRATIONS", "is_current", "migrate"]
 
@@ -58,6 +59,14 @@ def _retry(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("ALTER TABLE quarantine ADD COLUMN key VARCHAR")
     con.execute("ALTER TABLE quarantine ADD COLUMN mapping VARCHAR")
     con.execute("ALTER TABLE quarantine ADD COLUMN revised TIMESTAMPTZ")
+
+
+@migration(3)
+def _digests(con: duckdb.DuckDBPyConnection) -> None:
+    """The digest of the current records is kept by addition; what an older program wrote is counted once."""
+    con.execute(DIGESTS)
+    for record in (record for record in RECORDS.values() if record.table in _tables(con)):
+        note_change(con, record, quoted(record.table), into="digests")
 
 
 CURRENT = len(MIGRATIONS)

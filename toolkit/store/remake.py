@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from toolkit.store.columns import columns_of, stored
 from toolkit.store.connect import quoted, select_list
+from toolkit.store.digest import note_change
 from toolkit.store.people import PEOPLE
 from toolkit.store.staging import same_key
 
@@ -97,6 +98,9 @@ def _replace(con: duckdb.DuckDBPyConnection, record: type[BaseModel], table: str
             SELECT 1 FROM gone JOIN {table} AS k ON k.rowid = gone.old WHERE {same_key(record, "v", "k")}
         )
     """)
-    con.execute(f"DELETE FROM {table} WHERE rowid IN (SELECT old FROM gone UNION ALL SELECT old FROM compared WHERE fate = 'changed')")
+    old = "rowid IN (SELECT old FROM gone UNION ALL SELECT old FROM compared WHERE fate = 'changed')"
+    note_change(con, record, f"{table} WHERE {old}", gone=True)
+    con.execute(f"DELETE FROM {table} WHERE {old}")
     listed = select_list([*names, *_KEPT])
     con.execute(f"INSERT INTO {table} ({listed}) SELECT {listed} FROM better")
+    note_change(con, record, "better")
