@@ -281,6 +281,9 @@ def _altered(place: Workspace) -> Iterable[dict[str, Any]]:
     for problem in place.journal.verify():
         where = "" if problem.seq is None else f"entry {problem.seq} "
         yield {"what": "journal", "rows": 1, "why": where + problem.what, "next": "knowngood restore FILE brings a backup back"}
+    if place.ledger.digest() != place.ledger.recount():
+        then = "load the sources again into a new workspace"
+        yield {"what": "ledger", "rows": 1, "why": "another program has changed its rows", "next": then}
 
 
 def _findings(place: Workspace) -> Iterable[dict[str, Any]]:
@@ -291,8 +294,6 @@ def _findings(place: Workspace) -> Iterable[dict[str, Any]]:
     def finding(what: str, rows: int, why: str, then: str) -> dict[str, Any]:
         return {"what": what, "rows": rows, "why": why, "next": then}
 
-    if place.ledger.digest() != place.ledger.recount():
-        yield finding("ledger", 1, "another program has changed its rows", "load the sources again into a new workspace")
     held = place.ledger.quarantine()
     for row in held.group_by("record", "rule").agg(n=pl.len(), error=pl.col("error").first()).sort("record", "rule").iter_rows(named=True):
         yield finding(f"quarantine: {row['record']}", row["n"], row["error"], "knowngood quarantine")

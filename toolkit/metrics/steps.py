@@ -108,7 +108,7 @@ def _adherence(rows: pl.DataFrame) -> list[dict[str, Any]]:
     asked = rows.filter(_verdict(*ASKED))
     sums = asked.group_by("_cell", "_service", "_storm", maintain_order=True).agg(k=_verdict("done").sum(), n=pl.len())
     found = rate_intervals(*clustered(sums, cells=len(about)), cells=len(about))
-    estimates = rated(counts.lazy().select("_cell", "n"), found).collect()
+    estimates = rated(counts.select("_cell", "n"), found)
     estimates = estimates.select("low", "high", adherence="value", adherence_method="method", adherence_note="note")
     return pl.concat([about, counts.drop("_cell"), estimates], how="horizontal").drop("_cell").to_dicts()
 
