@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +13,7 @@ from toolkit.criteria.policy import Policy
 from toolkit.hindsight import judged
 from toolkit.labels import labels_of
 from toolkit.proposals import proposals
-from toolkit.thresholds import curve, firings, latency, limits_around, stored
+from toolkit.thresholds import curve, firings, limits_around, stored
 from toolkit.workspace import Workspace
 
 
@@ -46,32 +45,6 @@ def test_the_gallery_holds_every_bad_one_and_whatever_was_stopped(told: Workspac
     assert rows.filter(pl.col("label") == "bad").height == labels.filter(pl.col("label") == "bad").height
     both = rows.filter(pl.col("loose_t").is_not_null())
     assert (both["tight_t"] <= both["loose_t"]).all(), "a tighter limit fires no later"
-
-
-def test_latency_counts_what_acting_at_once_would_have_saved() -> None:
-    at = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-    def incident(name: str, silent: int | None) -> dict[str, object]:
-        decided = None if silent is None else at + timedelta(minutes=silent)
-        return {
-            "id": name,
-            "at": at,
-            "criterion_met_at": at,
-            "criterion_met_at_source": "declared",
-            "decided_at": decided,
-            "planned": False,
-        }
-
-    # 20 and 10 minutes of silence; once people were 5 minutes ahead, which saves nothing; one was never decided.
-    rows = pl.DataFrame([incident("a", 20), incident("b", 10), incident("c", -5), incident("d", None)])
-    found = latency(rows, 1, 46)
-    assert found.saved == 20 + 10
-    assert found.rows["incident"].to_list() == ["a", "b", "c"]
-    assert (found.low, found.high) == (None, None), "three are too few for an interval"
-    many = latency(pl.DataFrame([incident(str(place), 10 + place) for place in range(12)]), 1, 46)
-    assert many.low is not None
-    assert many.high is not None
-    assert many.low < many.saved < many.high
 
 
 # The page

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from toolkit.decision_latency import latency
     from toolkit.definitions import measure
     from toolkit.hindsight import replay
     from toolkit.metrics import compare, explain
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from toolkit.workspace import Workspace
 
 # `open` stays out of `import *`: it would hide Python's own.
-__all__ = ["compare", "explain", "measure", "recalibrate", "replay"]
+__all__ = ["compare", "explain", "latency", "measure", "recalibrate", "replay"]
 
 HOMES = {
     "measure": "toolkit.definitions",
     "explain": "toolkit.metrics",
     "compare": "toolkit.metrics",
+    "latency": "toolkit.decision_latency",
     "recalibrate": "toolkit.recalibration.units",
     "replay": "toolkit.hindsight",
 }

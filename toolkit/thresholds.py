@@ -1,10 +1,9 @@
-"""Every threshold at a glance: what each limit would have caught and stopped, and what acting on it would have saved."""
+"""Every threshold at a glance: what each limit would have caught and stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,7 @@ from toolkit.hindsight import judged
 from toolkit.passage import PROFILE, WATCHED, Passages, detections
 from toolkit.stats.proportions import clopper_pearson
 
-__all__ = ["Latency", "Scoped", "curve", "firings", "latency", "limits_around", "scoped", "stored"]
-
-SEED, DRAWS = 20250501, 2000
-MINUTE = timedelta(minutes=1)
+__all__ = ["Scoped", "curve", "firings", "limits_around", "scoped", "stored"]
 
 
 def stored(facts: Any, criterion: str) -> Passages:
@@ -93,39 +89,3 @@ def firings(labels: pl.DataFrame, seen: Passages, settings: dict[str, tuple[Crit
         rows = rows.join(own, on="deployment", how="left", maintain_order="left")
     stopped = pl.any_horizontal(pl.col(f"{name}_t").is_not_null() for name in settings)
     return rows.filter((pl.col("label") == "bad") | stopped).sort("deployed_at", "deployment")
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Minutes between a criterion's holding and the decision.
-
-    rows: incident, at, criterion_met_at, decided_at, silent (negative: people were first). saved, low, high: minutes that acting at once
-    would have saved over all of them, with the 95 % interval of a bootstrap over incidents; None below five. false_stops of good: what
-    it would have stopped for nothing.
-    """
-
-    rows: pl.DataFrame
-    saved: float
-    low: float | None
-    high: float | None
-    false_stops: int
-    good: int
-
-
-def latency(incidents: pl.DataFrame, false_stops: int, good: int) -> Latency:
-    """From incidents as the facts have them. Where people were first nothing is saved; nothing is lost either."""
-    rows = incidents.filter(pl.col("criterion_met_at").is_not_null(), pl.col("decided_at").is_not_null(), ~pl.col("planned")).select(
-        "at",
-        "criterion_met_at",
-        "criterion_met_at_source",
-        "decided_at",
-        incident="id",
-        silent=pl.col("decided_at") - pl.col("criterion_met_at"),
-    )
-    rows = rows.sort("at", "incident")
-    minutes = np.maximum(rows["silent"].dt.total_microseconds().to_numpy() / 60e6, 0.0)
-    low = high = None
-    if len(minutes) >= 5:
-        draws = np.random.default_rng(SEED).integers(0, len(minutes), (DRAWS, len(minutes)))
-        low, high = (float(end) for end in np.quantile(minutes[draws].sum(axis=1), [0.025, 0.975]))
-    return Latency(rows, float(minutes.sum()), low, high, false_stops, good)

@@ -10,7 +10,21 @@ from importlib.metadata import version as distribution_version
 
 from cyclopts import App, CycloptsError
 
-from toolkit.cli import exchanging, gating, intake, journaling, judging, kept, numbers, playing, recalibrating, reviewing, showing, standing
+from toolkit.cli import (
+    exchanging,
+    gating,
+    intake,
+    journaling,
+    judging,
+    kept,
+    latencies,
+    numbers,
+    playing,
+    recalibrating,
+    reviewing,
+    showing,
+    standing,
+)
 from toolkit.cli.output import talk
 from toolkit.cli.reviews import reviews
 from toolkit.errors import DataError, KnowngoodError, UsageError
@@ -53,6 +67,7 @@ for command in (
     playing.playbook,
     reviewing.review,
     judging.replay,
+    latencies.latency,
     recalibrating.recalibrate,
     gating.gate,
     intake.doctor,

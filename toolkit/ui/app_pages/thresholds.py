@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 import streamlit as st
 
 from toolkit.charts import threshold_curve
 from toolkit.charts.trend import FEW
 from toolkit.criteria.policy import FILE, Policy
+from toolkit.decision_latency import late, summed
 from toolkit.hindsight import Replay
 from toolkit.recalibration.firmness import firmness, together
 from toolkit.recalibration.report import asked as decision
 from toolkit.recalibration.report import sentence
 from toolkit.recalibration.units import Unit
-from toolkit.thresholds import firings, latency
+from toolkit.thresholds import firings
 from toolkit.ui import data, limits, parts
 from toolkit.ui.deciding import who
 from toolkit.ui.limits import Seen
@@ -53,7 +56,7 @@ def thresholds() -> None:
     pictures(found, current, n, {name: setting[0] for name, setting in settings.items()})
     recommendation(unit, units, key)
     gallery(found, settings)
-    silence(whole, replays["in force"])
+    silence(whole, found, replays["in force"])
     unknown(replays["yours"])
     moving(found, limit, n, replays["yours"])
 
@@ -204,18 +207,41 @@ def gallery(found: Seen, settings: dict[str, tuple[float, int]]) -> None:
         )
 
 
-def silence(whole: View, own: Replay) -> None:
-    """Decision latency: what acting at once would have saved."""
+def silence(whole: View, found: Seen, own: Replay) -> None:
+    """Decision latency of the criterion in force: what acting at once would have saved, and for what price."""
     st.subheader("From the criterion to the decision")
-    told = latency(whole.facts.incidents.filter(pl.col("production")).collect(), own.summary["false_stops"], own.summary["good"])
-    if not len(told.rows):
-        st.caption("In no incident did a criterion hold before a decision that is known.")
+    rows = late(whole.facts.incidents.collect(), own.rows, found.passages.watched, criterion=found.criterion.name)
+    told = summed(rows, own.rows).row(0, named=True)
+    unsaid = f" Of {told['undecided']} more nobody says when it was decided." if told["undecided"] else ""
+    if not told["incidents"]:
+        st.caption(f"In no incident did this criterion hold before a decision that is known.{unsaid}")
         return
-    between = "" if told.low is None or told.high is None else f" ({minutes(told.low)} to {minutes(told.high)})"
+    saved, low, high = (None if told[name] is None else told[name] / timedelta(minutes=1) for name in ("saved", "low", "high"))
+    between = "" if low is None else f" ({minutes(low)} to {minutes(high)})"
+    share = f" ({told['stops_low']:.1%} to {told['stops_high']:.1%})" if told["good"] else ""
+    first = f"; in {told['people_first']} people were first" if told["people_first"] else ""
+    early = f", in {told['early']} it had held before the impact, which is no catch" if told["early"] else ""
     st.markdown(
-        f"In {len(told.rows)} incidents a criterion held and people decided. Acting at once would have saved {minutes(told.saved)}{between}"
-        f" in all, and would have stopped {told.false_stops} of {told.good} good releases."
+        f"In {told['incidents']} incidents this criterion held and people decided{first}{early}. Acting on it at once would have saved"
+        f" {minutes(saved)}{between} in all, and would have stopped {told['false_stops']} of {told['good']} good releases{share}.{unsaid}"
     )
+    shown = rows.select("at", "incident", "met_at", "decided_at", pl.col("minutes", "saved").dt.total_microseconds() / 60e6, "says")
+    with st.expander("Incident by incident"):
+        st.dataframe(
+            parts.legible(shown.sort("at", descending=True).head(parts.MOST_ROWS)),
+            hide_index=True,
+            placeholder="–",
+            alt="Each incident, when the criterion held, when people decided, and what acting at once would have saved",
+            column_config={
+                "at": st.column_config.DatetimeColumn("Incident, UTC", format="YYYY-MM-DD HH:mm", timezone="UTC"),
+                "incident": st.column_config.TextColumn("Which"),
+                "met_at": st.column_config.DatetimeColumn("Held, UTC", format="YYYY-MM-DD HH:mm:ss", timezone="UTC"),
+                "decided_at": st.column_config.DatetimeColumn("Decided, UTC", format="YYYY-MM-DD HH:mm:ss", timezone="UTC"),
+                "minutes": st.column_config.NumberColumn("Between, min", format="%.1f"),
+                "saved": st.column_config.NumberColumn("Saved, min", format="%.1f"),
+                "says": st.column_config.TextColumn("That is", width="medium"),
+            },
+        )
 
 
 def unknown(replay: Replay) -> None:
