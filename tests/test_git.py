@@ -235,7 +235,9 @@ def test_nothing_of_it_counts_for_production(repo: Repository, tmp_path: Path) -
     assert facts.deployments.collect().select("environment", "production", "kind").unique().rows() == [("tags", False, "release")]
     (revert,) = facts.rollbacks.collect().iter_rows(named=True)
     assert (revert["mechanism"], revert["code_level"], revert["production"]) == ("revert_commit", True, False)
-    assert measure(workspace, "deployment_frequency")["n"].to_list() == [0]
+    (told,) = measure(workspace, "deployment_frequency").select("value", "note").rows()
+    assert told[0] is None
+    assert told[1].startswith("not measured: connect deployments")
     assert measure(workspace, "deployment_frequency", environment="tags")["n"].to_list() == [2]
 
 

@@ -17,6 +17,7 @@ import polars as pl
 
 from toolkit.criteria.policy import Policy
 from toolkit.facts import OVERRIDES, UNREAD, facts_of
+from toolkit.facts.environments import environments_of
 from toolkit.facts.practices import practice_facts
 from toolkit.facts.renamed import renamed
 from toolkit.records import RECORDS
@@ -102,6 +103,7 @@ def _published(workspace: Workspace, *, force: bool) -> str:
         "records": {name: len(frame) for name, frame in records.items()},
         "sources": sorted({source for frame in records.values() for source in frame["source"].unique().to_list()}),
         "coverage": json.loads(coverage.write_json()) if len(coverage) else [],
+        "environments": environments_of(records, tables),
         "settings": settings,
         "ledger_digest": digest,
         "journal_digest": digest_of(decided),

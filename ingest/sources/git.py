@@ -89,6 +89,7 @@ def to_release(item: dict[str, Any]) -> dict[str, Any]:
         "environment": TAGS,
         "version": item["version"],
         "vcs_revision": item["commit"],
+        "labels": ["code level"],
         "finished_at": item["at"],
         "evidence": [item["commit"], f"refs/tags/{item['tag']}"[:500]],
         "inferred_by": "derived:git_tag" if item["annotated"] else "derived:git_tag_at_commit",

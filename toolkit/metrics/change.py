@@ -142,7 +142,7 @@ def _known_service(w: Published, *names: str) -> None:
 
 
 def _of_fact(w: Published, fact: str, metrics: list[Metric], before: Scope, after: Scope, asked: _Asked) -> Iterator[dict[str, Any]]:
-    missing = [metric for metric in metrics if metric.fact == fact and lacking(w, metric) is not None]
+    missing = [metric for metric in metrics if metric.fact == fact and lacking(w, metric, after) is not None]
     yield from (_row(metric, None, note="not measured") for metric in missing)
     of_fact = [metric for metric in metrics if metric.fact == fact and metric not in missing]
     if not of_fact:

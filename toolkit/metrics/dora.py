@@ -30,6 +30,7 @@ _NO_NEW_CHANGE = {reason: NOT_A_CHANGE[reason] for reason in ("rollback", "redep
     group="dora",
     fact="deployments",
     title="Deployments",
+    at_code_level=True,
     better="up",
     excluded={"not successful": ~pl.col("successful")} | _NO_NEW_CHANGE,
     inferred=("kind",),
@@ -45,6 +46,7 @@ def deployment_frequency() -> pl.Expr:
     group="dora",
     fact="deployments",
     title="Lead time of changes",
+    at_code_level=True,
     better="down",
     excluded={"not successful": ~pl.col("successful")} | _NO_NEW_CHANGE,
     unknown="first deployment of its service, or no commit time",
@@ -76,6 +78,9 @@ def change_lead_time() -> pl.Expr:
             pl.format("certain only {} %, with possible {} %", percent("certain", "n"), percent("possible", "n"))
         ),
         pl.when(pl.col("stopped") > 0).then(pl.format("{} stopped before production", pl.col("stopped"))),
+        pl.when(pl.col("by_chance").is_null() & (pl.col("n") > 0)).then(
+            pl.lit("no incidents connected: only what was taken back counts as failed")
+        ),
         pl.when(pl.col("by_chance") >= 0.05).then(pl.format("about {} links expected by chance", pl.col("by_chance").round(1))),
         separator="; ",
         ignore_nulls=True,

@@ -69,6 +69,7 @@ def estimated(w: Published, metric: Metric, sums: Tally, scope: Scope) -> pl.Dat
             cells = cells.with_columns(by_chance=pl.lit(None, pl.Float64))
         else:
             cells = cells.join(beside.with_columns(pl.col("_period").cast(pl.Int32)), on=keys, how="left", maintain_order="left")
+            cells = cells.with_columns(pl.col("by_chance").fill_null(0.0))
     if metric.kind is Count:
         return _finished(_counts(w, metric, cells, scope), metric.name, metric)
     if metric.kind is Rate:
@@ -118,7 +119,7 @@ def _rates(metric: Metric, cells: pl.DataFrame, sums: Tally) -> pl.DataFrame:
         cells,
         rate_intervals(*sums.clusters(metric), cells=sums.cells),
         *_shown(metric),
-        *([metric.remark] if metric.remark is not None else []),
+        *([pl.when(metric.remark != "").then(metric.remark)] if metric.remark is not None else []),
         *_marks(provisional="provisional" in metric.among),
     )
 

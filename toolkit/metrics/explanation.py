@@ -65,7 +65,7 @@ def explain(
     row = measure(w, name, **when).row(0, named=True)
     rows = (
         rows_of(w, metric, scope)
-        if lacking(w, metric) is None
+        if lacking(w, metric, scope) is None
         else pl.DataFrame(schema={"id": pl.String, "at": pl.Datetime("us", "UTC"), "_code": pl.UInt8})
     )
     counted = rows.filter(pl.col("_code") == 0).drop("_code")

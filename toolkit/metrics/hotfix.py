@@ -56,6 +56,7 @@ def hotfix_failure_rate() -> pl.Expr:
     group="hotfix",
     fact="hotfixes",
     title="Lines changed by a hotfix",
+    at_code_level=True,
     better="down",
     unit="lines",
     excluded=_DEPLOYED,
@@ -72,6 +73,7 @@ def hotfix_scope() -> pl.Expr:
     group="hotfix",
     fact="hotfixes",
     title="Files changed by a hotfix",
+    at_code_level=True,
     better="down",
     unit="files",
     excluded=_DEPLOYED,
@@ -88,6 +90,7 @@ def hotfix_scope_files() -> pl.Expr:
     group="hotfix",
     fact="hotfixes",
     title="Review time of a hotfix",
+    at_code_level=True,
     better=None,
     excluded=_DEPLOYED,
     unknown="time in review not known",
@@ -122,6 +125,7 @@ _WEEK = pl.col("deployed_at") + pl.duration(days=7)
     group="hotfix",
     fact="hotfixes",
     title="Hotfixes not merged back",
+    at_code_level=True,
     better="down",
     excluded=_DEPLOYED
     | {

@@ -63,7 +63,7 @@ def measure(
         service=service,
         environment=environment,
     )
-    missing = {metric.name: lacking(w, metric) for metric in metrics}
+    missing = {metric.name: lacking(w, metric, scope) for metric in metrics}
     frames = {metric.name: not_measured(metric, name) for metric in metrics if (name := missing[metric.name]) is not None}
     # What reads the same rows up to the same moment is read once.
     together: dict[tuple[str, Scope], list[Metric]] = {}

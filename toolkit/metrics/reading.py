@@ -47,6 +47,8 @@ STREAMS: dict[str, tuple[str, ...]] = {
     "update_gaps": ("incident_events",),
     "conformance": ("incident_events",),
 }
+# Facts of what is deployed somewhere.
+OF_ENVIRONMENTS = frozenset({"deployments", "rollbacks", "hotfixes", "provenance", "checks", "services"})
 # By fact or by record.
 CONNECT = {
     "deployments": "deployments (knowngood sync, or knowngood load FILE --as deployment)",
@@ -68,6 +70,7 @@ CONNECT = {
     "flag_changes": "changes of feature flags (knowngood load FILE --as flag_change)",
     "owners": "owners of services (knowngood load FILE --as owner)",
     "merges": "when commits reached the main branch (knowngood load CLONE --as git, or knowngood load FILE --as merge)",
+    "running": "deployments and incidents: a tag or a merge does not say what ran, or broke",
 }
 
 Reader = Callable[[pl.LazyFrame, Any], pl.LazyFrame]
@@ -172,13 +175,25 @@ def connected(w: Published, fact: str) -> bool:
     return bool(frame.select(pl.len()).collect().item())
 
 
-def lacking(w: Published, metric: Metric) -> str | None:
-    """The fact or record that must be connected before the metric can be measured; None: nothing is missing."""
+def lacking(w: Published, metric: Metric, scope: Scope) -> str | None:
+    """The fact or record that must be connected before the metric can be measured in the scope's environment; None: nothing is missing."""
     if not connected(w, metric.fact):
         return metric.needs[0] if metric.needs else metric.fact
     counts = loaded(w)
     # Facts that say nothing of their records are taken as they are.
-    return next((table for table in metric.needs if not (counts.get(table) if counts else hasattr(w.facts, table))), None)
+    missing = next((table for table in metric.needs if not (counts.get(table) if counts else hasattr(w.facts, table))), None)
+    return missing or _not_seen(w, metric, scope)
+
+
+def _not_seen(w: Published, metric: Metric, scope: Scope) -> str | None:
+    """What nobody tells of the environment: where nothing was ever deployed, none in a week is no number."""
+    told = w.meta.get("environments")
+    if told is None or metric.fact not in OF_ENVIRONMENTS:
+        return None
+    here = [row for row in told if (row["production"] if scope.environment is None else row["environment"] == scope.environment)]
+    if not here or (metric.fact != "rollbacks" and not any(row["deployed"] for row in here)):
+        return metric.fact
+    return None if metric.at_code_level or not all(row["code_level"] for row in here) else "running"
 
 
 def loaded(w: Published) -> dict[str, int]:
