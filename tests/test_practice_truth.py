@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 from laid import verdicts_by_hand
 
+from tests.test_truth import CORE, by_hand
 from toolkit.facts import facts_of
 from toolkit.facts.practices import practice_facts
 from toolkit.metrics import METRICS, measure
-from toolkit.metrics.measurement import PRACTICES
 from toolkit.records import RECORDS
 from toolkit.synthetic import SAMPLE, synthesize
 
 Rows = list[dict[str, Any]]
+Spans = list[tuple[timedelta, bool]]
+# Metrics that no count is needed for, each with the reason why it cannot differ from the truth; every other one is counted here or, from
+# the simulated world itself, in test_truth.py.
+NEED_NOT: dict[str, str] = {}
 END = SAMPLE["end"]
 DAY = timedelta(days=1)
 # Three seeds, three sizes.
@@ -295,7 +299,6 @@ RATES: dict[str, Callable[[Team], tuple[int, int]]] = {
 
 
 # In the group of hotfixes, and made of the records of practices.
-OF_HOTFIXES = {"skipped_gate_rate", "hotfix_drift"}
 
 
 @pytest.mark.parametrize("name", RATES)
@@ -338,22 +341,32 @@ def spells_after(team: Team, since: dict[str, datetime]) -> list[tuple[timedelta
     return [((back or END) - at, back is None) for at, back in found]
 
 
-def test_what_comes_back_within_ninety_days_is_what_following_each_incident_gives(team: Team) -> None:
-    spells = spells_after(team, {row["id"]: row["recovered_at"] for row in team.incidents if row["recovered_at"]})
-    found, left = team.measured("incident_repetition_rate"), left_after_ninety_days(spells)
-    assert found["n"] == len(spells)
-    assert found["value"] == (None if left is None else pytest.approx(1 - left))
+def since_recovery(team: Team) -> dict[str, datetime]:
+    return {row["id"]: row["recovered_at"] for row in team.incidents if row["recovered_at"]}
 
 
-def test_fixes_hold_as_long_as_following_each_closed_incident_shows(team: Team) -> None:
+def since_the_last_item(team: Team) -> dict[str, datetime]:
     closed: dict[str, list[datetime | None]] = {}
     for row in team.truth["action_items"]:
         closed.setdefault(row["incident"], []).append(row["closed"])
     over = {row["id"] for row in team.incidents if row["recovered_at"]}
-    spells = spells_after(team, {name: max(days) for name, days in closed.items() if name in over and None not in days})  # type: ignore[type-var]
-    found, left = team.measured("fix_held_rate"), left_after_ninety_days(spells)
+    return {name: max(days) for name, days in closed.items() if name in over and None not in days}  # type: ignore[type-var]
+
+
+# From when each incident is followed, and whether the share is of those that stayed away.
+SHARES: dict[str, tuple[Callable[[Team], dict[str, datetime]], bool]] = {
+    "incident_repetition_rate": (since_recovery, False),
+    "fix_held_rate": (since_the_last_item, True),
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_a_share_at_ninety_days_is_what_following_each_incident_gives(team: Team, name: str) -> None:
+    since, held = SHARES[name]
+    spells = spells_after(team, since(team))
+    found, left = team.measured(name), left_after_ninety_days(spells)
     assert found["n"] == len(spells)
-    assert found["value"] == (None if left is None else pytest.approx(left))
+    assert found["value"] == (None if left is None else pytest.approx(left if held else 1 - left))
 
 
 def test_action_items_by_kind_are_those_that_were_asked_for(team: Team) -> None:
@@ -363,30 +376,23 @@ def test_action_items_by_kind_are_those_that_were_asked_for(team: Team) -> None:
     assert dict(found.select("by", "n").rows()) == expected
 
 
-def median(minutes: list[float]) -> float | None:
-    """The smallest value with at least half at or below."""
-    return sorted(minutes)[(len(minutes) + 1) // 2 - 1] if minutes else None
+# Spans: minutes, and whether it is still going on.
 
 
-def test_the_first_flag_of_each_incident_took_as_long_as_its_stamps_say(team: Team) -> None:
+def to_flag_off(team: Team) -> Spans:
     detected = {row["id"]: row["detected_at"] for row in team.incidents}
     first: dict[str, datetime] = {}
     for row in real_attempts(team):
         if row["mechanism"] == "flag" and row["incident"]:
             first[row["incident"]] = min(row["started_at"], first.get(row["incident"], END))
-    spans = [(at - detected[name]) / timedelta(minutes=1) for name, at in first.items() if detected.get(name) and at >= detected[name]]
-    found = team.measured("time_to_flag_off")
-    assert (found["n"], found["value"]) == (len(spans), pytest.approx(median(spans)))
+    return [(at - detected[name], False) for name, at in first.items() if detected.get(name)]
 
 
-def test_to_acknowledge_took_as_long_as_the_stamps_say(team: Team) -> None:
+def to_acknowledge(team: Team) -> Spans:
     rows = [row for row in team.incidents if row["detected_at_source"] != "derived:acknowledged" and row["detected_at"]]
-    spans = [(row["acknowledged_at"] - row["detected_at"]) / timedelta(minutes=1) for row in rows if row["acknowledged_at"]]
+    spans = [(row["acknowledged_at"] - row["detected_at"], False) for row in rows if row["acknowledged_at"]]
     waiting = [row for row in rows if not row["acknowledged_at"] and row["open"] and not row["decided_at"]]
-    found = team.measured("time_to_acknowledge")
-    assert (found["n"], found["censored"]) == (len([span for span in spans if span >= 0]) + len(waiting), len(waiting))
-    if not waiting:
-        assert found["value"] == pytest.approx(median([max(span, 1 / 60) for span in spans if span >= 0]))
+    return spans + [(END - row["detected_at"], True) for row in waiting]
 
 
 def updates(team: Team) -> dict[str, list[datetime]]:
@@ -398,33 +404,47 @@ def updates(team: Team) -> dict[str, list[datetime]]:
     return found
 
 
-def test_customers_heard_of_it_as_soon_as_the_timeline_says(team: Team) -> None:
+def to_first_update(team: Team) -> Spans:
     told, lined = updates(team), {row["incident"] for row in team.told["incident_event"]}
     rows = [row for row in team.incidents if row["detected_at"] and row["source_id"] in lined]
-    spans = [(told[row["source_id"]][0] - row["detected_at"]) / timedelta(minutes=1) for row in rows if row["source_id"] in told]
-    waiting = [row for row in rows if row["source_id"] not in told and row["open"]]
-    found = team.measured("time_to_first_update")
-    assert (found["n"], found["censored"]) == (len([span for span in spans if span >= 0]) + len(waiting), len(waiting))
-    if not waiting and spans:
-        assert found["value"] == pytest.approx(median([max(span, 1 / 60) for span in spans if span >= 0]))
+    spans = [(told[row["source_id"]][0] - row["detected_at"], False) for row in rows if row["source_id"] in told]
+    return spans + [(END - row["detected_at"], True) for row in rows if row["source_id"] not in told and row["open"]]
 
 
-def test_customers_waited_for_the_next_word_as_long_as_the_timeline_says(team: Team) -> None:
+def to_the_next_word(team: Team) -> Spans:
     told, spans = updates(team), []
     for row in team.incidents:
         words, over = told.get(row["source_id"], []), row["recovered_at"]
         for place, word in enumerate(words):
             following = words[place + 1] if place + 1 < len(words) else None
             if over is None or word < over:
-                spans.append(((following or over or END) - word) / timedelta(minutes=1))
-    found = team.measured("update_gap")
-    assert found["n"] == len(spans)
-    if spans and not found["censored"]:
-        assert found["value"] == pytest.approx(median(spans))
+                spans.append(((following or over or END) - word, following is None and over is None))
+    return spans
 
 
-def test_every_practice_is_compared_with_the_truth() -> None:
-    others = {"incident_repetition_rate", "fix_held_rate", "action_items_by_kind", "time_to_flag_off", "time_to_acknowledge"}
-    others |= {"time_to_first_update", "update_gap"}
-    assert {name for name, metric in METRICS.items() if metric.group in PRACTICES} | OF_HOTFIXES == RATES.keys() | others
+SPANS: dict[str, Callable[[Team], Spans]] = {
+    "time_to_flag_off": to_flag_off,
+    "time_to_acknowledge": to_acknowledge,
+    "time_to_first_update": to_first_update,
+    "update_gap": to_the_next_word,
+}
+
+
+@pytest.mark.parametrize("name", SPANS)
+def test_a_span_is_as_long_as_the_stamps_say_its_median_and_its_ninetieth_percentile(team: Team, name: str) -> None:
+    spans = [(max(span / timedelta(minutes=1), 1 / 60), going) for span, going in SPANS[name](team) if span >= timedelta(0)]
+    rows = {row["metric"]: row for row in measure(team.workspace, name).iter_rows(named=True)}
+    for row, share, least in ((rows[name], 0.5, 1), (rows[f"{name}_p90"], 0.9, 10)):
+        true = by_hand(spans, share) if len(spans) >= least else None
+        assert (row["n"], row["censored"]) == (len(spans), sum(going for _, going in spans))
+        assert row["value"] == (None if true is None else pytest.approx(true))
+
+
+OTHERS = {"action_items_by_kind": test_action_items_by_kind_are_those_that_were_asked_for}
+
+
+def test_every_metric_is_counted_from_what_truly_happened_or_says_why_it_need_not_be() -> None:
+    counted = set(CORE) | RATES.keys() | SHARES.keys() | SPANS.keys() | OTHERS.keys()
+    assert METRICS.keys() - counted == NEED_NOT.keys()
+    assert not NEED_NOT.keys() & counted
     assert {"artifact", "gate", "verdict", "review", "action_item"} <= RECORDS.keys()

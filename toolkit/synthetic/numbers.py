@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from toolkit.synthetic.restored import went_to_known_good
 from toolkit.synthetic.things import Artifact, Attempt, Outage, Rollout, World
 
 __all__ = ["samples_of"]
@@ -247,6 +248,8 @@ def _delivery(count: Count) -> Iterator[Sample]:
         failed = count.failed(rollout)
         if rollout.finished + DAY <= count.end:
             yield _row("change_failure_rate", rollout.id, failed)
+            yield _row("change_failure_rate_certain", rollout.id, bool(count.causing.get(id(rollout))))
+            yield _row("change_failure_rate_possible", rollout.id, count.touched(rollout))
             yield _row("deployment_rework_rate", rollout.id, hot)
             yield _row("rollback_rate", rollout.id, any(count.undone(a) is rollout for a in count.against.get(id(rollout), [])))
             if hot:
@@ -302,19 +305,24 @@ def _rollbacks(count: Count) -> Iterator[Sample]:
                 yield _row("first_time_rollback_success_rate", attempt.id, result == "succeeded")
             if result != "succeeded":
                 yield _row("failed_rollbacks", attempt.id, 1)
+        if attempt.restores is not None:
+            yield _row("known_good_rate", attempt.id, went_to_known_good(count, attempt))
         if attempt.trigger in ("auto", "manual"):
             yield _row("automated_rollback_rate", attempt.id, attempt.trigger == "auto")
-        if attempt.status != "completed":
-            continue
-        yield _row("rollback_regret_rate", attempt.id, count.regretted(attempt))
-        if attempt.completed < count.end:
-            decided = attempt.decided if attempt.declared else attempt.started
-            yield _span("time_to_roll_back", attempt.id, attempt.completed - decided)
-            bad = count.undone(attempt)
-            if bad is not None:
-                since = bad.finished if bad.status == "succeeded" else bad.started
-                if attempt.completed >= since:
-                    yield _span("time_on_bad_version", attempt.id, attempt.completed - since)
+        if attempt.status == "completed":
+            yield from _completed(count, attempt)
+
+
+def _completed(count: Count, attempt: Attempt) -> Iterator[Sample]:
+    yield _row("rollback_regret_rate", attempt.id, count.regretted(attempt))
+    if attempt.completed < count.end:
+        decided = attempt.decided if attempt.declared else attempt.started
+        yield _span("time_to_roll_back", attempt.id, attempt.completed - decided)
+        bad = count.undone(attempt)
+        if bad is not None:
+            since = bad.finished if bad.status == "succeeded" else bad.started
+            if attempt.completed >= since:
+                yield _span("time_on_bad_version", attempt.id, attempt.completed - since)
 
 
 def _hotfixes(count: Count) -> Iterator[Sample]:
