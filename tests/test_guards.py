@@ -304,7 +304,7 @@ def test_the_guards_are_one_look_and_stand_in_json_and_on_the_page(two: Workspac
         assert row["test"] is None or row["test"]["together"]["k"] >= row["test"]["false_stops"]["k"]
     page = report(recalibrate(Workspace(two.root), "canary errors"))
     assert page.count("**How firm that is:**") == len(told)
-    assert page.count("canary errors at once stop deployments of the same services") == len(told)
+    assert page.count("Stopping deployments of the same services: canary errors at once.") == len(told)
     assert len(two.journal.entries("test_used")) == looks
 
 

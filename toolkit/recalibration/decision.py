@@ -91,7 +91,7 @@ def _none_admissible(question: Question) -> Reason:
     others = others_of(question)
     over = _others_over(question)
     if not over and others is not None and others.admissible_alone:
-        over = f" Alone it could: the others take {others.training.k} of {others.training.n} of what the cap allows."
+        over = f" Alone it could: the others stop {others.training.k} of {others.training.n} good ones whatever it does."
     return Reason("none_admissible", said + over)
 
 

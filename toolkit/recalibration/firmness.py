@@ -22,10 +22,10 @@ def together(unit: Unit) -> str | None:
     if test is None or test.together is None:
         own = unit.found.incumbent_training.together
         stopped = f"{own.k} of {own.n} good ones learnt from" if own is not None else "an unknown share"
-        return f"{names} stop deployments of the same services: with the limit in force, {stopped}, {others.training.k} without it."
+        return f"Stopping deployments of the same services: {names}. With the limit in force {stopped}, {others.training.k} without it."
     alone, both = test.false_stops, test.together
     return (
-        f"{names} stop deployments of the same services, and the cap is on all together: in the test this limit alone stops {alone.k} of"
+        f"Stopping deployments of the same services: {names}. The cap is on all together: in the test this limit alone stops {alone.k} of"
         f" {alone.n} good ones, the others {others.test.k}, together {both.k} (at most {both.at_most:.1%})."
     )
 
@@ -93,4 +93,6 @@ def _setting(unit: Unit, chosen: tuple[int, float] | None) -> str:
     if chosen is None:
         return "no limit"
     counted = unit.criterion.counts
-    return f"limit {chosen[1]:.4g}" + (f" at {chosen[0]} {counted}" if counted else "")
+    # "1 evaluations in a row" is nobody's English.
+    often = "" if not counted else f" at one {counted.split()[0].removesuffix('s')}" if chosen[0] == 1 else f" at {chosen[0]} {counted}"
+    return f"limit {chosen[1]:.4g}{often}"
