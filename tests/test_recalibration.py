@@ -16,11 +16,11 @@ from toolkit.recalibration.bound import admissible_from, order_for
 from toolkit.recalibration.candidates import grid_of, rounded_up
 from toolkit.recalibration.cases import Cases, Label, Rises
 from toolkit.recalibration.choice import Chooser, lower_bound
-from toolkit.recalibration.drift import van_elteren
 from toolkit.recalibration.question import split
 from toolkit.recalibration.recommend import recommend
 from toolkit.recalibration.verdict import AT_MOST, Reason, Verdict, verdict_of
 from toolkit.recalibration.worth import worth_of
+from toolkit.stats.strata import van_elteren
 
 
 def cases(

@@ -12,8 +12,8 @@ import pytest
 
 import toolkit as kg
 from tests.panels import START, deployments, samples
+from toolkit.cli.agreed import agreed_findings
 from toolkit.cli.entry import run
-from toolkit.cli.judging import criteria_findings
 from toolkit.criteria import criterion_of
 from toolkit.errors import DataError, UsageError
 from toolkit.hindsight import Replay, judged
@@ -188,7 +188,7 @@ def test_the_doctor_reads_the_policy_and_the_telemetry(told: Workspace, tmp_path
     agreed = file.read_text()
     papers = 'since = 2026-01-01\nadopted_by = "ana"\n'
     file.write_text(f'[[criterion]]\nname = "checks"\nkind = "failed_checks"\nlimit = 0.1\ncontroller = "argo_rollouts"\n{papers}')
-    said = {row["what"]: row["why"] for row in criteria_findings(Workspace(where))}
+    said = {row["what"]: row["why"] for row in agreed_findings(Workspace(where))}
     assert said["criterion: checks"].startswith("nan_passes: failureCondition alone lets NaN pass")
     file.write_text(agreed.replace("limit = 0.05", 'limit = "a lot"'))
     assert run(["doctor", "--json", "--workspace", str(where)]) == 1

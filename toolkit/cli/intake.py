@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from toolkit.cli.judging import criteria_findings
+from toolkit.cli.agreed import agreed_findings, agreed_hints
 from toolkit.cli.options import Json, Publish, Where, opened
 from toolkit.cli.output import print_json, print_table, records, talk
 from toolkit.cli.wording import amount
@@ -232,17 +232,25 @@ def coverage(*, as_json: Json = False, workspace: Where = None) -> int:
     return 0
 
 
-def doctor(*, as_json: Json = False, workspace: Where = None) -> int:
+def doctor(
+    *files: Annotated[Path, Parameter(help="Exported criteria, as they are deployed, to be held against the policy.")],
+    as_json: Json = False,
+    workspace: Where = None,
+) -> int:
     """Whether the numbers can be trusted: what contradicts itself, is missing, stale or in quarantine. Exit code 1 on findings.
 
-    Also what a criterion of the policy says without meaning to, what is wrong with the telemetry, and how far the headline numbers
-    of the last 26 weeks swing when the window is a day longer, shorter or earlier; one that leaves its own interval is a finding.
+    Also criteria that no longer stand (expired, over their cap, deployed otherwise than agreed, learnt from deployments that were
+    different), what is wrong with the telemetry, and how far the headline numbers of the last 26 weeks swing when the window is a day
+    longer, shorter or earlier; one that leaves its own interval is a finding. Hints are no findings: what a criterion says without
+    meaning to, what is done in trouble and stands in no playbook of yours.
     """
     place = opened(workspace)
     swung = _swings(place)
-    findings = [*_altered(place), *_findings(place), *criteria_findings(place), *_hanging(swung)]
+    findings = [*_altered(place), *_findings(place), *agreed_findings(place, files), *_hanging(swung)]
+    hints = list(agreed_hints(place))
     if as_json:
-        print_json({"workspace": place.root, "findings": findings, "edges": records(swung) if swung is not None else []})
+        edges = records(swung) if swung is not None else []
+        print_json({"workspace": place.root, "findings": findings, "hints": hints, "edges": edges})
         return FINDINGS if findings else 0
     if swung is not None and len(swung):
         moving = swung.filter(swung["swing"] > 0)
@@ -251,11 +259,12 @@ def doctor(*, as_json: Json = False, workspace: Where = None) -> int:
             for row in moving.iter_rows(named=True)
         ]
         print_table(["window ± 1 day", "now", "least", "most"], lines, right=("now", "least", "most"))
-    if findings:
-        print_table(
-            ["what", "rows", "why", "next"], ([item["what"], item["rows"], item["why"], item["next"]] for item in findings), right=("rows",)
-        )
-    else:
+    for head, items in (("what", findings), ("hint", hints)):
+        if items:
+            print_table(
+                [head, "rows", "why", "next"], ([*map(item.get, ("what", "rows", "why", "next"))] for item in items), right=("rows",)
+            )
+    if not findings:
         talk("Nothing to complain about.")
     return FINDINGS if findings else 0
 

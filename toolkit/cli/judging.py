@@ -1,9 +1,7 @@
-"""Commands that judge: replay; and what doctor has to say of criteria and their telemetry."""
+"""The command that judges the past by a criterion: replay."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,13 +9,11 @@ from cyclopts import Parameter
 
 from toolkit.cli.options import Json, Service, Where, opened, say_if_stale
 from toolkit.cli.output import print_json, print_table, records, talk
-from toolkit.errors import KnowngoodError
 
 if TYPE_CHECKING:
     from toolkit.hindsight import Replay
-    from toolkit.workspace import Workspace
 
-__all__ = ["criteria_findings", "replay"]
+__all__ = ["replay"]
 
 LISTED = 50
 
@@ -89,27 +85,3 @@ def _tell(found: Replay) -> None:
         talk(f"{rule}: {n:,} in {series:,} series: {text}")
     if found.criterion.approximate:
         talk(f"Approximate: {found.criterion.approximate}.")
-
-
-def criteria_findings(place: Workspace) -> Iterator[dict[str, Any]]:
-    """What a policy says without meaning to, and what was wrong with the telemetry: what, rows, why, next."""
-    import polars as pl
-
-    from toolkit.criteria.lint import lint
-
-    try:
-        policy, telemetry = place.policy, place.facts.telemetry.collect()
-    except (KnowngoodError, AttributeError):
-        # Said already: the policy cannot be read, or nothing has been published since there are criteria.
-        return
-    # A promise to look again by a day is about our days, not about the data's.
-    for warned in lint(policy, today=datetime.now(UTC).date()) if policy is not None else ():
-        yield {"what": f"criterion: {warned.criterion}", "rows": 1, "why": f"{warned.rule}: {warned.text}", "next": "policy/criteria.toml"}
-    rules = telemetry.group_by("rule").agg(pl.col("n").sum(), pl.len(), pl.col("text").first()).sort("rule")
-    for rule, n, series, text in rules.rows():
-        yield {
-            "what": f"telemetry: {rule}",
-            "rows": n,
-            "why": f"{text} ({series:,} series)",
-            "next": "correct it at the source and load again",
-        }

@@ -18,6 +18,8 @@ from toolkit.criteria.threshold import Threshold
 __all__ = ["Warned", "lint"]
 
 MINUTE = timedelta(minutes=1)
+# What nobody can mean; the rest may be meant, and is a hint.
+WRONG = ("expired", "nan_passes", "never_burns")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class Warned:
     criterion: str
     rule: str
     text: str
+
+    @property
+    def hint(self) -> bool:
+        """Whether it may well be meant."""
+        return self.rule not in WRONG
 
 
 def lint(policy: Policy, *, today: date) -> list[Warned]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +9,9 @@ import numpy.typing as npt
 
 from toolkit.criteria.terms import Terms
 from toolkit.recalibration.cases import Cases, Label
+from toolkit.stats.strata import van_elteren
 
-__all__ = ["Drift", "drifts", "van_elteren"]
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+__all__ = ["Drift", "drifts"]
 
 
 @dataclass(frozen=True)
@@ -38,26 +35,3 @@ def drifts(cases: Cases, test: npt.NDArray[np.bool_], n: int, terms: Terms) -> l
         few = min(before, after) < terms.drift_good
         found.append(Drift(what, before, after, None if few else van_elteren(peaks[good], later[good], cases.service[good])))
     return found
-
-
-def van_elteren(value: Floats, later: npt.NDArray[np.bool_], stratum: Ints) -> float:
-    """Two-sided p of the rank-sum test within strata, each weighted by 1 ÷ (its rows + 1), ties counted (van Elteren 1960).
-
-    1 where no stratum has both groups. Values may be infinite.
-    """
-    from scipy.stats import rankdata
-
-    shift = variance = 0.0
-    for one in np.unique(stratum):
-        here = stratum == one
-        group, total = later[here], int(here.sum())
-        m = int(group.sum())
-        if m in (0, total):
-            continue
-        rank = rankdata(value[here])
-        ties = np.unique(rank, return_counts=True)[1].astype(float)
-        weight = 1 / (total + 1)
-        shift += weight * (float(rank[group].sum()) - m * (total + 1) / 2)
-        spread = m * (total - m) / 12 * ((total + 1) - float((ties**3 - ties).sum()) / (total * (total - 1)))
-        variance += weight**2 * spread
-    return 1.0 if variance <= 0 else math.erfc(abs(shift) / math.sqrt(2 * variance))
