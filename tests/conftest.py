@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,11 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from toolkit.workspace import Workspace
+
+# Databases wait for the disk at each write. No test pulls the plug, so that memory does as well.
+MEMORY = Path("/dev/shm")
+if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 3 * 2**30:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 # A busy machine is no finding: what is slow is for `make bench` to say.
 settings.register_profile("project", deadline=None, print_blob=True)
@@ -55,37 +63,56 @@ def _part(program: str, package: str) -> str:
     pytest.skip(reason)
 
 
+def shared(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
+    """A folder that the first worker to ask for it builds, and all of them read."""
+    base = factory.getbasetemp()
+    common = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, draft = common / name, common / f"{name}.draft"
+    with (common / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            shutil.rmtree(draft, ignore_errors=True)
+            build(draft)
+            draft.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with the committed sample in it, published. Tests only read it."""
-    from ingest.engine import load
-    from toolkit.publish import publish
-    from toolkit.records import RECORDS
-    from toolkit.synthetic import file_name
-    from toolkit.workspace import Workspace
 
-    workspace = Workspace.init(tmp_path_factory.mktemp("demo"), published_key=True)
-    # The telemetry is large, and no fact is made of it.
-    for record in (record for record in RECORDS if record != "sample"):
-        load(workspace, ROOT / "data" / "sample" / file_name(record), record, source="sample")
-    publish(workspace)
-    return workspace.root
+    def build(folder: Path) -> None:
+        from ingest.engine import load
+        from toolkit.publish import publish
+        from toolkit.records import RECORDS
+        from toolkit.synthetic import file_name
+        from toolkit.workspace import Workspace
+
+        workspace = Workspace.init(folder, published_key=True)
+        # The telemetry is large, and no fact is made of it.
+        for record in (record for record in RECORDS if record != "sample"):
+            load(workspace, ROOT / "data" / "sample" / file_name(record), record, source="sample")
+        publish(workspace)
+
+    return shared(tmp_path_factory, "demo", build)
 
 
 @pytest.fixture(scope="session")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Four services' four months with telemetry and a policy, published. Tests only read it."""
-    from ingest.engine import load
-    from toolkit.criteria.policy import EXAMPLE, Policy
-    from toolkit.publish import publish
-    from toolkit.synthetic import file_name, synthesize, write
     from toolkit.workspace import Workspace
 
-    folder = tmp_path_factory.mktemp("told")
-    workspace = Workspace.init(folder / "here", published_key=True)
-    write(synthesize(seed=11, services=4, months=4, telemetry_share=0.6), folder)
-    for record in ("deployment", "rollback", "incident", "owner", "sample"):
-        load(workspace, folder / file_name(record), record, source="sample")
-    Policy(EXAMPLE).save(workspace.root)
-    publish(workspace)
-    return workspace
+    def build(folder: Path) -> None:
+        from ingest.engine import load
+        from toolkit.criteria.policy import EXAMPLE, Policy
+        from toolkit.publish import publish
+        from toolkit.synthetic import file_name, synthesize, write
+
+        workspace = Workspace.init(folder / "here", published_key=True)
+        write(synthesize(seed=11, services=4, months=4, telemetry_share=0.6), folder)
+        for record in ("deployment", "rollback", "incident", "owner", "sample"):
+            load(workspace, folder / file_name(record), record, source="sample")
+        Policy(EXAMPLE).save(workspace.root)
+        publish(workspace)
+
+    return Workspace(shared(tmp_path_factory, "told", build) / "here")
