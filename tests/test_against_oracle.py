@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from random import Random
 from typing import Any
 
 import pytest
 
 from tests.builders import HORIZON, NAMES, deployment, frames, history, incident, rollback
+from tests.examples import FIRST, examples
 from tests.oracle import stitch
 from tests.oracle.comparison import differences, told
 from tests.oracle.fuzz import apart, compared, disagreeing, drawn, picture, side_by_side, smallest
 from toolkit.facts import facts_of
 from toolkit.synthetic import synthesize
 
-# KNOWNGOOD_EXAMPLES=20000 looks longer, at other histories each time.
-EXAMPLES = int(os.environ.get("KNOWNGOOD_EXAMPLES", "300"))
-FIRST = 1_000_000 * Random().randrange(1_000) if "KNOWNGOOD_EXAMPLES" in os.environ else 0
 FIFTY = 50
-BATCHES = range(0, EXAMPLES, FIFTY)
+BATCHES = range(0, examples(300), FIFTY)
 
 
 def seeds(first: int) -> range:

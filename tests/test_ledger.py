@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import re
+import subprocess
+import sys
 import tempfile
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import duckdb
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from examples import examples
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -29,9 +33,9 @@ from toolkit.store.lock import hold
 from toolkit.store.people import PUBLISHED_KEY
 from toolkit.workspace import Workspace
 
-# Each example is several real files and loads; shrinking one would take minutes.
+# Each example is several real files and loads, and shrinking one would take minutes: few examples, of many rows.
 QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
-SLOW = settings(max_examples=12, deadline=None, phases=QUICK, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=examples(4), deadline=None, phases=QUICK, suppress_health_check=list(HealthCheck))
 
 
 def site(folder: str | Path) -> Workspace:
@@ -43,7 +47,7 @@ def site(folder: str | Path) -> Workspace:
 versions = st.lists(
     st.fixed_dictionaries(
         {
-            "source_id": st.sampled_from(["d1", "d2", "d3"]),
+            "source_id": st.sampled_from([f"d{number}" for number in range(9)]),
             "service": st.sampled_from(["shop", "cart"]),
             "version": st.sampled_from(["v1", "v2", None]),
             "actor": st.sampled_from(["ann", "bob", None]),
@@ -51,8 +55,10 @@ versions = st.lists(
         }
     ),
     min_size=1,
-    max_size=14,
+    max_size=40,
 )
+BARE = {"source_id": "d1", "service": "shop", "actor": None, "revised_at": "2026-01-01T00:00:00Z"}
+ONE_KEY = [BARE | {"version": version} for version in ("v1", "v2", "v1")]
 
 
 def current(ledger: Ledger) -> list[tuple[Any, ...]]:
@@ -66,7 +72,8 @@ def known(ledger: Ledger) -> set[tuple[Any, ...]]:
 
 
 @SLOW
-@given(versions, st.randoms(use_true_random=False), st.integers(1, 5), st.integers(1, 4))
+@example(ONE_KEY, Random(1), 1, 2)
+@given(versions, st.randoms(use_true_random=False), st.integers(5, 15), st.integers(1, 4))
 def test_the_same_versions_in_any_order_and_cut_give_the_same_tables(
     rows: list[dict[str, Any]], chance: Any, flush: int, files: int
 ) -> None:
@@ -93,7 +100,8 @@ def test_the_same_versions_in_any_order_and_cut_give_the_same_tables(
 
 
 @SLOW
-@given(versions, st.integers(1, 5))
+@example(ONE_KEY, 1)
+@given(versions, st.integers(5, 15))
 def test_rows_without_a_version_give_the_same_tables_however_their_file_is_cut_and_ordered(rows: list[dict[str, Any]], flush: int) -> None:
     bare = [{name: value for name, value in row.items() if name != "revised_at"} for row in rows]
     with tempfile.TemporaryDirectory() as folder:
@@ -181,7 +189,7 @@ OFFSET_SPELT_OTHERWISE = r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?) ?(
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-@settings(max_examples=40, deadline=None, phases=QUICK, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(8), deadline=None, phases=QUICK, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from([name for name in RECORDS if name != "sample"]), st.data())
 def test_the_vectorised_checks_and_the_models_agree(record: str, data: st.DataObject) -> None:
     """What the models accept is in the ledger, with the models' values; what they refuse is in quarantine. Nothing is in neither."""
@@ -193,7 +201,7 @@ def test_the_vectorised_checks_and_the_models_agree(record: str, data: st.DataOb
     good = {"service": "shop", "services": "shop", "incident": "i1", "type": "note", "flag": "f", "at": "2026-01-01T00:00:00Z"}
     good |= {"kind": "unit", "status": "passed", "decision": "proceed"}
     rows = []
-    for number in range(data.draw(st.integers(1, 6))):
+    for number in range(data.draw(st.integers(1, 40))):
         row = {name: good[name] for name in required if name in good} | {"source_id": f"id {number}"}
         row |= data.draw(st.dictionaries(st.sampled_from(fields), text, max_size=4))
         rows.append(row)
@@ -349,23 +357,13 @@ def test_a_reader_waits_for_a_flush_and_then_names_the_holder(tmp_path: Path) ->
 def test_a_shell_that_has_the_file_open_is_named(tmp_path: Path) -> None:
     here = site(tmp_path)
     here.ledger.digest()
-    context = multiprocessing.get_context("spawn")
-    opened, done = context.Event(), context.Event()
-    shell = context.Process(target=_hold_open, args=(str(here.ledger.path), opened, done))
-    shell.start()
-    try:
-        assert opened.wait(30)
+    code = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    held = [sys.executable, "-c", code, str(here.ledger.path)]
+    with subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout is not None
+        assert shell.stdout.readline() == "open\n"
         with pytest.raises(Busy, match=rf"held by .*{shell.pid}"):
             Ledger(here.ledger.path, people="keep", wait=0.2).read("deployments")
-    finally:
-        done.set()
-        shell.join()
-
-
-def _hold_open(path: str, opened: Any, done: Any) -> None:
-    with duckdb.connect(path):
-        opened.set()
-        done.wait(30)
 
 
 def test_reading_while_a_load_runs_sees_whole_flushes_only(tmp_path: Path) -> None:
@@ -373,20 +371,20 @@ def test_reading_while_a_load_runs_sees_whole_flushes_only(tmp_path: Path) -> No
     here.ledger.digest()
     path = tmp_path / "d.csv"
     path.write_text("id,service\n" + "".join(f"d{row},shop\n" for row in range(1000)))
-    context = multiprocessing.get_context("spawn")
-    loader = context.Process(target=_load, args=(str(here.root), str(path)))
-    loader.start()
+    code = """
+import sys
+from ingest.engine import load
+from toolkit.workspace import Workspace
+load(Workspace(sys.argv[1]), sys.argv[2], "deployment", flush_rows=100)
+"""
     seen = set()
-    while loader.is_alive():
-        seen.add(here.ledger.read("deployments", ["source_id"]).height)
-    loader.join()
-    assert loader.exitcode == 0
+    with subprocess.Popen([sys.executable, "-c", code, str(here.root), str(path)]) as loader:
+        while loader.poll() is None:
+            seen.add(here.ledger.read("deployments", ["source_id"]).height)
+            time.sleep(0.01)
+    assert loader.returncode == 0
     assert {*seen, here.ledger.read("deployments", ["source_id"]).height} <= {*range(0, 1001, 100)}
     assert here.ledger.read("deployments", ["source_id"]).height == 1000
-
-
-def _load(root: str, path: str) -> None:
-    load(Workspace(root), path, "deployment", flush_rows=100)
 
 
 # Small things
