@@ -57,6 +57,11 @@ class Change:
     before: str | None
     after: str | None
 
+    @property
+    def contents(self) -> list[str]:
+        """The names of those that there are."""
+        return [name for name in (self.before, self.after) if name is not None]
+
 
 @dataclass(frozen=True)
 class Commit:
@@ -126,6 +131,17 @@ class Clone:
                     found.append(Tag(name.removeprefix("\n"), tagged[0], _moment(tagged[1] or tagged[2]), annotated=True))
                 elif kind == "commit":
                     found.append(Tag(name.removeprefix("\n"), sha, _moment(at), annotated=False))
+        return found
+
+    def branches(self) -> dict[str, str]:
+        """The last commit of each branch, by name; those of remotes without the remote's. Of two that differ the local one."""
+        found: dict[str, str] = {}
+        listing = ["for-each-ref", "--format=%(refname)%00%(objectname)%00", "refs/heads", "refs/remotes"]
+        with self._running(listing, stdout=tempfile.TemporaryFile()) as git:
+            pieces = map(_text, _pieces(git.finished()))
+            for ref, sha in zip(*[pieces] * 2, strict=False):
+                where, _, name = ref.removeprefix("\n").removeprefix("refs/").partition("/")
+                found.setdefault(name if where == "heads" else name.partition("/")[2], sha)
         return found
 
     def ask(self, *args: str) -> str | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-__all__ = ["Message", "Revert", "number_of", "plain", "reverts"]
+__all__ = ["Message", "Revert", "number_of", "peeled", "plain", "reverts"]
 
 How = Literal["trailer", "subject", "number"]
 
@@ -72,7 +72,7 @@ def reverts(messages: Iterable[Message]) -> list[Revert]:
 
 def plain(subject: str) -> str:
     """A subject without what was added to its end, its quotes and its case, so that copies of a commit are alike."""
-    return " ".join([*_peeled(subject)][-1].strip("\"' .").casefold().split())
+    return " ".join([*peeled(subject)][-1].strip("\"' .").casefold().split())
 
 
 def number_of(subject: str) -> str | None:
@@ -91,19 +91,19 @@ def _quoted(subject: str) -> str | None:
     said = _REVERT.fullmatch(subject)
     found = re.match(r"[\"'“](.*)[\"'”]", said[2], re.DOTALL) if said else None
     # "revert: feat: …" quotes without quotes.
-    return found[1].strip() if found else [*_peeled(said[2])][-1] if said and said[1] else None
+    return found[1].strip() if found else [*peeled(said[2])][-1] if said and said[1] else None
 
 
 def _numbers(subject: str) -> list[str]:
     """The numbers that a revert names; those at its end are its own and its copies'."""
-    return _NUMBER.findall(_quoted(subject) or [*_peeled(subject)][-1]) if _REVERT.fullmatch(subject) else []
+    return _NUMBER.findall(_quoted(subject) or [*peeled(subject)][-1]) if _REVERT.fullmatch(subject) else []
 
 
 def _unquoted(text: str) -> str:
     return text.replace('"', " ").strip()
 
 
-def _peeled(subject: str) -> Iterator[str]:
+def peeled(subject: str) -> Iterator[str]:
     """The subject as it is, and then with one suffix less each time."""
     yield subject.strip()
     while (less := _SUFFIX.sub("", subject)) != subject:
@@ -130,7 +130,7 @@ class _Index:
         kept = Message(message.sha, message.at, message.subject)
         self.by_sha[kept.sha] = kept
         self.shas.append(kept.sha)
-        for subject in _peeled(kept.subject):
+        for subject in peeled(kept.subject):
             self.by_subject[subject].append(kept)
         if number := number_of(kept.subject):
             self.by_number[number].append(kept)
@@ -140,7 +140,7 @@ class _Index:
         if (trailer := _TRAILER.search(message.body)) and (found := self._of_sha(trailer[1])):
             return found, "trailer"
         quoted = _quoted(message.subject)
-        for subject in _peeled(quoted) if quoted else ():
+        for subject in peeled(quoted) if quoted else ():
             if found := _latest(self.by_subject.get(subject, ()), message.at):
                 return found, "subject"
         for number in reversed(_numbers(message.subject)):

@@ -225,7 +225,7 @@ def test_nothing_of_it_counts_for_production(repo: Repository, tmp_path: Path) -
     repo.git("tag", "v1.0.1")
     workspace = Workspace(tmp_path)
     assert [(report.record, report.new, report.error) for report in engine.sync(workspace)] == [
-        ("deployment", 2, None), ("rollback", 1, None),
+        ("deployment", 2, None), ("rollback", 1, None), ("merge", 2, None),
     ]  # fmt: skip
     assert [report.skipped for report in engine.sync(workspace)] == [True]
     # A quiet project says nothing of how far production is known.
@@ -266,4 +266,5 @@ def test_records_are_made_anew_from_the_kept_lines_alone(repo: Repository, tmp_p
     assert {record: (made.unchanged, made.changed, made.new, made.gone) for (_, record), made in found.items()} == {
         "deployment": (1, 0, 0, 0),
         "rollback": (1, 0, 0, 0),
+        "merge": (1, 0, 0, 0),
     }

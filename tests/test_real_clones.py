@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import os
+import subprocess
+from bisect import bisect
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -86,3 +88,30 @@ def test_every_revert_is_found_and_takes_back_the_same(real: Callable[..., tuple
     different = {sha for sha in alone if found[sha] != expected[sha]}
     # One takes back the copy of a fix on its own release branch, which the list ascribes to another branch's copy.
     assert different <= {"fb727cf7c1ea579854ff0f0323f291ab02174347"}
+
+
+@pytest.mark.parametrize(("project", "drifting"), [("prometheus+prometheus", 0.2), ("argoproj+argo-cd", 0.5)])
+def test_what_is_part_of_the_branch_is_what_git_says_is(real: Callable[..., tuple[Path, Path]], project: str, drifting: float) -> None:
+    clone, _ = real(project, "git_prometheus_releases.csv")
+
+    def said(*args: str) -> list[str]:
+        done = subprocess.run(["git", f"--git-dir={clone}", *args], capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    (page,) = git.read(None, path=str(clone))
+    told = {row["vcs_revision"]: row for row in page.records["merge"]}
+    releases = {row["vcs_revision"] for row in page.records["deployment"] if row["environment"] == "tags"}
+    # Of a few, changes are too large to be compared.
+    assert len(releases - told.keys()) / len(releases) < 0.1
+    releases &= told.keys()
+    there = {sha for sha in releases if told[sha]["inferred_by"] == "derived:merged"}
+    merged = said(
+        "for-each-ref", "--merged=HEAD", "--format=%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)", "refs/tags"
+    )
+    assert there == releases & set(merged)
+    line = said("rev-list", "--first-parent", "--reverse", "HEAD")
+    for sha in sorted(there)[::20]:
+        # From some commit of the line on, all of them grew out of it.
+        first = bisect(line, -1, key=lambda one, sha=sha: -1 if said("merge-base", sha, one) != [sha] else 0)
+        assert told[sha]["evidence"][-1] == line[first]
+    assert sum(told[sha]["merged_at"] is None for sha in releases) / len(releases) < drifting
