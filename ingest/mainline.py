@@ -92,7 +92,7 @@ class History:
 
     def fork(self, sha: str, came: Mapping[str, str]) -> list[str]:
         """Where the commit's branch left the main line; nothing where it never was on it."""
-        while sha not in came and self.parents.get(sha):
+        while came.get(sha) != sha and self.parents.get(sha):
             sha = self.parents[sha][0]
         return [sha] if sha in came else []
 
@@ -115,28 +115,36 @@ class History:
 def arrivals(clone: Clone, history: History, came: Mapping[str, str], changes: Mapping[str, Sequence[str]]) -> Iterator[Arrival]:
     """When each of these commits reached the main line.
 
-    came: of every commit on the main line the one that brought it. changes: commit → the commits whose changes it ships. One that is not
-    on the line has arrived once all of them are there, by themselves or as copies. Nothing is said where that cannot be told.
+    came: of every commit on the main line the one that brought it. changes: commit → the commits whose changes it ships. It has arrived
+    when it came itself, or once all of them were there, by themselves or as copies, if that was earlier: a release branch may be merged
+    long after its fixes were picked from the main line. Nothing is said where that cannot be told.
     """
-    asked = {one for sha, ships in changes.items() if sha not in came for one in ships if one not in came}
+    # What was made on the line itself can have come no earlier.
+    asked = {one for ships in changes.values() for one in ships if came.get(one) != one}
     named = _named(history, asked, came)
     alike, untold = _alike(clone, history, asked - named.keys(), came)
+    found_alike = {*alike.values()}
     for sha, ships in changes.items():
-        if sha in came:
-            yield Arrival(sha, history.messages[came[sha]].at, "merged", by=came[sha])
-            continue
-        if not ships:
-            yield Arrival(sha, None, "not_found")
-            continue
-        copies = [one if one in came else named.get(one) or alike.get(one) for one in ships]
+        own = [(history.messages[came[sha]].at, sha)] if sha in came else []
+        copies = [_first(history, came, {one, named.get(one), alike.get(one)}) for one in ships]
         there = [one for one in copies if one is not None]
-        if len(there) == len(copies):
-            last = max(there, key=lambda one: (history.messages[came[one]].at, one))
-            how: How = "same_change" if any(one in alike for one in ships) else "cherry_pick"
-            how = "nothing_new" if all(one in came for one in ships) else how
-            yield Arrival(sha, history.messages[came[last]].at, how, last, came[last])
-        elif all(copy is not None or one not in untold for one, copy in zip(ships, copies, strict=True)):
-            yield Arrival(sha, None, "not_found")
+        # By its last change; where it ships none, when its branch left.
+        whole = [max(there)] if there and len(there) == len(copies) else []
+        if not own and not whole:
+            if all(copy is not None or one not in untold for one, copy in zip(ships, copies, strict=True)):
+                yield Arrival(sha, None, "not_found")
+            continue
+        at, name = min([*own, *whole], key=lambda one: one[0])
+        if name == sha:
+            yield Arrival(sha, at, "merged", by=came[sha])
+        else:
+            how: How = "nothing_new" if name in ships else "same_change" if name in found_alike else "cherry_pick"
+            yield Arrival(sha, at, how, name, came[name])
+
+
+def _first(history: History, came: Mapping[str, str], names: Collection[str | None]) -> tuple[datetime, str] | None:
+    """The one of these that was on the main line first, and when."""
+    return min(((history.messages[came[one]].at, one) for one in names if one is not None and one in came), default=None)
 
 
 def _named(history: History, asked: Collection[str], came: Mapping[str, str]) -> dict[str, str]:
@@ -145,12 +153,15 @@ def _named(history: History, asked: Collection[str], came: Mapping[str, str]) ->
     found: dict[str, str] = {}
     numbered: dict[str, str] = {}
     worded: dict[str, str] = {}
+    # In the order in which they came: the first of several is meant.
     for sha in came if asked else ():
         message = history.messages[sha]
         if number := number_of(message.subject):
-            numbered[number] = worded[message.subject.strip()] = sha
-        if "(cherry picked from commit " in message.body:
-            found |= {picked: sha for picked in PICKED.findall(message.body) if picked in asked}
+            numbered.setdefault(number, sha)
+            worded.setdefault(message.subject.strip(), sha)
+        for named in PICKED.findall(message.body) if "(cherry picked from commit " in message.body else ():
+            if named in asked:
+                found.setdefault(named, sha)
     for sha in asked:
         message = history.messages[sha]
         if original := next((one for one in PICKED.findall(message.body) if one in came), None):
@@ -174,15 +185,15 @@ def _alike(clone: Clone, history: History, asked: Collection[str], came: Mapping
             timed[history.authored[sha]].append(sha)
         worded[plain(history.messages[sha].subject)].append(sha)
     few = {said: shas for said, shas in worded.items() if len(shas) <= _NAMESAKES}
-    pairs = {sha: {*timed[history.authored[sha]], *few.get(words[sha], ())} for sha in sorted(asked)}
+    pairs = {sha: {*timed[history.authored[sha]], *few.get(words[sha], ())} - {sha} for sha in sorted(asked)}
     pairs = {sha: others for sha, others in pairs.items() if others}
     try:
         found, unknown = _compared(clone, pairs)
     except DataError:
         # A clone without contents, which is one way to clone.
         return {}, set(pairs)
-    earliest = {sha: min(others, key=lambda one: (history.messages[one].at, one)) for sha, others in found.items()}
-    return earliest, {sha for sha, others in pairs.items() if sha not in found and unknown & {sha, *others}}
+    first = {sha: min(others, key=lambda one: (history.messages[came[one]].at, one)) for sha, others in found.items()}
+    return first, {sha for sha, others in pairs.items() if sha not in found and unknown & {sha, *others}}
 
 
 def _compared(clone: Clone, pairs: Mapping[str, Collection[str]]) -> tuple[dict[str, list[str]], set[str]]:

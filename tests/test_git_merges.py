@@ -188,6 +188,18 @@ def test_a_release_ships_what_came_after_the_release_before(repo: Repository) ->
     assert found["fix: two (#3)"]["merged_at"] == at("01-05 10:00")
 
 
+def test_a_fix_picked_from_main_was_there_however_late_its_release_branch_is_merged_back(repo: Repository) -> None:
+    repo.commit("01-02 10:00", {"c": "1"}, "fix: one (#2)")
+    repo.git("branch", "release-1", "HEAD~1")
+    repo.git("switch", "--quiet", "release-1")
+    repo.commit("01-03 10:00", {"c": "1"}, "fix: one (#2)")
+    repo.git("tag", "v1.0.1")
+    repo.git("switch", "--quiet", "main")
+    repo.merge("01-25 10:00", "release-1")
+    (row,) = next(git.read(None, path=str(repo.path))).records["merge"]
+    assert (row["merged_at"], row["inferred_by"]) == (at("01-02 10:00"), "derived:cherry_pick")
+
+
 def test_a_release_with_nothing_of_its_own_lacks_nothing_on_main(repo: Repository) -> None:
     repo.commit("01-02 10:00", {"a": "2"}, "The thing (#2)")
     released(repo, ("01-03 10:00", {"VERSION": "1.0.1"}, "Release 1.0.1"))

@@ -241,25 +241,28 @@ def _shipped(
     branches: dict[str, str] = {}
     tagged = {item["commit"] for item in items if "tag" in item}
 
-    def before(one: str) -> bool:
-        return one in came or one in tagged
+    def new(sha: str) -> list[str]:
+        return history.changing(history.since(sha, lambda one: one in tagged or came.get(one) != came.get(sha)))
+
+    def on_branch(name: str, tip: str, shas: list[str]) -> None:
+        shipped.setdefault(tip, history.changing(shas))
+        for one in history.changing(shas):
+            shipped.setdefault(one, [one])
+        branches.update((one, name[:500]) for one in shas if one in shipped and one not in branches)
 
     for item in items:
         sha = item["commit"]
-        if "tag" in item and sha not in came:
-            new = history.changing(history.since(sha, before))
-            shipped[sha] = [one for one in new if not _sets(history.messages[one].subject, item["version"].removeprefix("v"))]
-        for one in () if "tag" in item else (sha, *item["again"]):
-            merged = history.merged_in(one, came) if len(history.parents[one]) > 1 else [one]
-            shipped.setdefault(one, history.changing(merged))
-            for own in merged if "branch" in item else ():
-                shipped.setdefault(own, history.changing([own]))
-                branches.setdefault(own, item["branch"])
-        shipped.setdefault(sha, [])
+        if "tag" in item:
+            ships = new(sha) if came.get(sha) != sha else []
+            shipped[sha] = [one for one in ships if not _sets(history.messages[one].subject, item["version"].removeprefix("v"))]
+    for item in items:
+        for sha in () if "tag" in item else (item["commit"], *item["again"]):
+            merged = history.merged_in(sha, came) if len(history.parents[sha]) > 1 else [sha]
+            shipped.setdefault(sha, history.changing(merged))
+            if "branch" in item:
+                on_branch(item["branch"], history.parents[sha][1], merged)
     for name, sha in sorted(hot.items()):
-        for own in history.since(sha, before):
-            shipped.setdefault(own, history.changing([own]))
-            branches.setdefault(own, name[:500])
+        on_branch(name, sha, history.since(sha, lambda one: one in came or one in tagged))
     return {sha: ships or history.fork(sha, came) for sha, ships in shipped.items()}, branches
 
 
