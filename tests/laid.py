@@ -63,7 +63,7 @@ def score(steps: Sequence[Step], way: Mapping[str, Happened], moments: Mapping[s
     return sum(not step.optional for step in placed), len(placed), sum(in_time(step, way, moments) for step in placed)
 
 
-def verdicts_by_hand(told: Mapping[str, Rows], incidents: Rows, deployments: Rows, attempts: Rows, end: datetime) -> Iterator[str]:
+def verdicts_by_hand(told: Mapping[str, Any], incidents: Rows, deployments: Rows, attempts: Rows, end: datetime) -> Iterator[str]:
     """What is true of each step of the shipped playbooks, in incidents with a timeline; and `unwritten` for each other action."""
     lines: dict[str, list[Mapping[str, Any]]] = {}
     for row in told["incident_event"]:
@@ -93,23 +93,37 @@ def verdicts_by_hand(told: Mapping[str, Rows], incidents: Rows, deployments: Row
             happened.append(Happened("review", at, at, "review"))
         happened += list(acted(told, incident, deployments, attempts))
         moments = {"detected": incident["detected_at"], "recovered": incident["recovered_at"]}
-        yield from of_incident(book, incident, happened, moments, recorded, end)
+        known = recorded - {"merged"} | ({"merged"} if any(followed(told, row) for row in fixes(incident, deployments)) else set())
+        yield from of_incident(book, incident, happened, moments, known, end)
 
 
-def acted(told: Mapping[str, Rows], incident: Mapping[str, Any], deployments: Rows, attempts: Rows) -> Iterator[Happened]:
+def fixes(incident: Mapping[str, Any], deployments: Rows) -> list[Mapping[str, Any]]:
+    return [row for row in deployments if row["hotfix_incident"] == incident["id"] and row["hotfix"] in ("certain", "likely")]
+
+
+def followed(told: Mapping[str, Any], fix: Mapping[str, Any]) -> bool:
+    """Whether it is known of the fix that it came to the main branch, or that it had not within a week."""
+    row = told["merges"].get(fix["source_id"])
+    if row is None or not row["named"] or not row["told"]:
+        return False
+    return bool(row["merged"]) or row["looked"] >= fix["deployed_at"] + timedelta(days=7)
+
+
+def acted(told: Mapping[str, Any], incident: Mapping[str, Any], deployments: Rows, attempts: Rows) -> Iterator[Happened]:
     words = {"flag": "flag_off", "traffic": "traffic_switch"}
     for row in attempts:
         if row["incident"] == incident["id"] and not row["drill"] and not row["race"] and not row["code_level"]:
             yield Happened(words.get(row["mechanism"], "rollback"), row["started_at"], row["started_at"], row["id"])
-    for row in deployments:
-        if row["hotfix_incident"] != incident["id"] or row["hotfix"] not in ("certain", "likely"):
-            continue
+    for row in fixes(incident, deployments):
         at = row["started_at"] or row["deployed_at"]
         sizes = [row[name] for name in ("changes_files", "changes_lines", "changes_review_minutes")]
         yield Happened("hotfix", at, at, row["id"], *sizes)
-        supply = told["supply"][row["source_id"]]  # type: ignore[call-overload]
+        supply = told["supply"][row["source_id"]]
         for kind in supply["passed"] or ():
             yield Happened(f"gate:{kind}", at - MINUTE, at - MINUTE, kind)
+        landed = told["merges"].get(row["source_id"])
+        if landed and landed["named"] and landed["told"] and landed["merged"]:
+            yield Happened("merged", landed["merged"], landed["merged"], row["id"])
         if supply["rollback_tested"] and at - supply["rollback_tested"] <= timedelta(days=90):
             yield Happened("rollback_tested", supply["rollback_tested"], supply["rollback_tested"], "proof")
 

@@ -260,6 +260,31 @@ def test_a_waived_step_is_out_with_its_reason() -> None:
     assert found.select("verdict", "waived").row(0) == ("waived", "the vendor checks")
 
 
+SHA = "a1" * 20
+FORWARD = [
+    deployment("v1", "8:00"), deployment("v2", "9:50"), incident("10:00", "11:30", fixed_by="v3 11:00"), event("triaged", "10:05"),
+    deployment("v3", "11:00", kind="hotfix", vcs_revision=SHA),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("merge", "verdict"),
+    [
+        # Made on main before it was shipped, brought back within the week, later, not yet by the end of the data.
+        ({"merged_at": "9:00"}, "done"),
+        ({"merged_at": "3d 9:00"}, "done"),
+        ({"merged_at": "8d 9:00"}, "late"),
+        ({"merged_at": None}, "skipped"),
+        # Nobody has looked since the second day; nobody tells of that commit at all.
+        ({"merged_at": None, "observed_at": "2d 9:00"}, "unknown"),
+        ({"merged_at": "9:00", "vcs_revision": "b2" * 20}, "unknown"),
+    ],
+)
+def test_a_fix_is_merged_back_within_a_week_or_it_is_not_known(merge: dict[str, Any], verdict: str) -> None:
+    found = of_steps(conformance(*FORWARD, told("merge", "m", **({"vcs_revision": SHA, "service": None} | merge))))
+    assert found["merge-back"] == verdict
+
+
 def test_the_narrowest_playbook_holds() -> None:
     ours = Playbook(name="a", title="A", services=("shop",), step=book(step("triage", "triaged")).step)
     found = conformance(*BACK, playbooks=[ours, *shipped()])

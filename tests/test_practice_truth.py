@@ -48,13 +48,18 @@ class Team:
             meta={"horizon": END.isoformat(), "records": {name: len(frame) for name, frame in history.records.items()}},
             settings=SimpleNamespace(severities=[], time_zone="UTC"),
         )
+        self.merges = {row["deployment"]: row for row in self.truth["merges"]}
         self.supply = {row["deployment"]: row for row in self.truth["supply"]}
         self.failed = {row["id"] for row in self.deployments if row["failed_final"] in ("certain", "likely")}
 
     @cached_property
     def books(self) -> list[str]:
         """The verdict on every step of every incident, found by going through all ways of laying events to steps."""
-        return list(verdicts_by_hand(self.told | {"supply": self.supply}, self.incidents, self.deployments, self.attempts, END))
+        return list(
+            verdicts_by_hand(
+                self.told | {"supply": self.supply, "merges": self.merges}, self.incidents, self.deployments, self.attempts, END
+            )
+        )
 
     def changes(self) -> Rows:
         """Releases and hotfixes to production that ended and that no pipeline refused."""

@@ -69,7 +69,7 @@ def test_an_incident_repeats_if_it_comes_back_within_ninety_days_of_its_recovery
     assert found["value"] == pytest.approx(1 / 3)
     assert (found["k"], found["n"], found["censored"]) == (1, 3, 0)
     assert found["low"] < 1 / 3 < found["high"]
-    assert explain(w, "incident_repetition_rate").formula.startswith("1 of 3 within 90 days, 0 not yet followed for so long")
+    assert explain(w, "incident_repetition_rate").formula.startswith("1 of 3 came back within 90 days, 0 not yet followed for so long")
 
 
 def test_a_young_incident_counts_for_as_long_as_it_has_held() -> None:
@@ -134,7 +134,7 @@ def test_a_review_counts_if_it_was_published_by_the_fifth_working_day() -> None:
     ]
     w = of(followups=rows)
     assert k_of_n(w, "review_rate") == (1, 3)
-    assert "1 five working days not over yet" in row(w, "review_rate")["note"]
+    assert "1 not due yet: five working days are not over" in row(w, "review_rate")["note"]
     assert dict(explain(w, "review_rate").excluded.rows())["published, but when is not known"] == 1
 
 
@@ -454,7 +454,7 @@ def test_an_incident_whose_five_working_days_end_after_the_reviews_do_is_not_unr
     assert row(of(followups=over), "review_rate")["n"] == 2
     w = workspace(practices={"followups": over}, coverage=[until("reviews", 12)])
     assert row(w, "review_rate")["n"] == 1
-    assert explain(w, "review_rate", start=MONDAY).excluded.rows() == [("five working days not over yet", 1)]
+    assert explain(w, "review_rate", start=MONDAY).excluded.rows() == [("not due yet: five working days are not over", 1)]
 
 
 def test_two_windows_are_compared_up_to_where_both_are_told_of() -> None:

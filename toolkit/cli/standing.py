@@ -24,6 +24,8 @@ def readiness(
 ) -> int:
     """Could we roll this back now? A row a service and production environment, each answer with what shows it.
 
+    With --service, each answer comes with what shows it, which is always in the JSON.
+
     yes: there is a version that ran well, nothing stands in the way, and a rollback, a drill or a rollback test has worked within 90
     days. no: there is nothing good to go back to, or a migration that cannot be taken back lies between. not known: nobody has tried
     the way back lately. As of the end of the data.
@@ -38,7 +40,7 @@ def readiness(
         return 0
     several = len({row.environment for row in rows}) > 1
     columns = ["service", *(["environment"] if several else []), "back now?", "runs", "back to", *QUESTIONS.values()]
-    print_table(columns, ([*_place(row, several), *(_cell(row.answers[name]) for name in QUESTIONS)] for row in rows))
+    print_table(columns, ([*_place(row, several), *(_cell(row.answers[name], service is not None) for name in QUESTIONS)] for row in rows))
     if rows:
         talk(f"As of {rows[0].at:%Y-%m-%d %H:%M} UTC.")
     return 0
@@ -49,8 +51,8 @@ def _place(row: Ready, several: bool) -> list[str]:
     return [row.service, *where, row.word, row.running, row.target or ""]
 
 
-def _cell(answer: Answer) -> str:
-    shows = f" ({', '.join(answer.evidence)})" if answer.evidence else ""
+def _cell(answer: Answer, evidence: bool) -> str:
+    shows = f" ({', '.join(answer.evidence)})" if answer.evidence and evidence else ""
     return f"{answer.word}: {answer.said}{shows}"
 
 

@@ -39,7 +39,9 @@ def metric_line(row: dict[str, Any]) -> dict[str, Any]:
     unit = row["unit"]
     known = row["low"] is not None or row["high"] is not None
     ends = f"{amount(row['low'], unit)} to {amount(row['high'], unit)}" if known else ""
-    count = "" if row["n"] is None else f"{row['k']} of {row['n']}" if row["k"] is not None else str(row["n"])
+    # A share by a certain age is not k ÷ n: many have not been followed so long.
+    counted = row["k"] is not None and row["kind"] != "Within"
+    count = "" if row["n"] is None else f"{row['k']} of {row['n']}" if counted else str(row["n"])
     return {
         "metric": row["metric"],
         "by": row["by"],

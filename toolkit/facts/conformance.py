@@ -19,6 +19,8 @@ __all__ = ["PROVEN_FOR", "Waivers", "conformance", "timelines"]
 PROVEN_FOR = timedelta(days=90)
 _PRECISION = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 _BY_MECHANISM = {"redeploy": "rollback", "gitops": "rollback", "database": "rollback", "traffic": "traffic_switch", "flag": "flag_off"}
+# As long as a hotfix may take to the main branch.
+IN_TIME = timedelta(days=7)
 # By what it is about (incident:tickets/INC-7): step, reason.
 Waivers = Mapping[str, Mapping[str, str]]
 
@@ -62,7 +64,7 @@ def conformance(
     """A row an incident and step of its playbook, with the verdict; and one, without step, for each thing done that is not written there
     (verdict `unwritten`). Only incidents with a timeline: of the others nobody wrote down what was done.
 
-    tables: incidents, rollbacks, hotfixes and of practices provenance, checks, gates, followups. hastens: a step before the recovery.
+    tables: incidents, rollbacks and of practices hotfixes, provenance, checks, gates, followups. hastens: a step before the recovery.
     """
     incidents = tables["incidents"].filter(pl.col("id").is_in(lines["incident"].unique().implode()))
     happened = _happened(tables, incidents, lines)
@@ -73,6 +75,7 @@ def conformance(
         *(["review"] if tables["followups"]["review_published_at"].null_count() < len(tables["followups"]) else []),
         *(["rollback_tested"] if len(tables["gates"]) or tables["rollbacks"]["drill"].any() else []),
     }
+    followed = _followed(tables["hotfixes"])
     classes = _classes(records, incidents) if any(one.classes for one in playbooks) else {}
     by_incident = {
         incident: [Happened(*row[1:]) for row in rows] for incident, rows in groupby(happened.iter_rows(), key=lambda row: str(row[0]))
@@ -83,7 +86,8 @@ def conformance(
         fitting = [one for one in playbooks if one.concerns(remedy=row["remedy"], services=row["services"], classes=own)]
         if fitting:
             playbook = max(fitting, key=lambda one: one.narrowness)
-            rows.extend(_rows(row, playbook, by_incident.get(row["id"], []), horizon, seen, _waived(row, waivers)))
+            known = seen | {"merged"} if row["id"] in followed else seen - {"merged"}
+            rows.extend(_rows(row, playbook, by_incident.get(row["id"], []), horizon, known, _waived(row, waivers)))
     found = pl.DataFrame(rows, schema=SCHEMA, orient="row")
     around = (
         "services",
@@ -166,11 +170,18 @@ def _happened(tables: Mapping[str, pl.DataFrame], incidents: pl.DataFrame, lines
     proofs = proofs.select("incident", id="deployment", what=pl.lit("rollback_tested"), at="rollback_tested_at")
     reviews = tables["followups"].filter(pl.col("id").is_in(incidents["id"].implode()))
     reviews = reviews.select(incident="id", id="review", what=pl.lit("review"), at="review_published_at")
-    every = pl.concat([written, stamps, attempts, shipped, gates, proofs, reviews], how="diagonal").drop_nulls("at")
+    back = fixes.select(incident="hotfix_incident", id="id", what=pl.lit("merged"), at="merged_at")
+    every = pl.concat([written, stamps, attempts, shipped, gates, proofs, back, reviews], how="diagonal").drop_nulls("at")
     numbers = ("files", "lines", "review_minutes")
     return every.select(
         "incident", "what", "at", pl.coalesce("until", "at").alias("until"), pl.col("id").fill_null(""), *numbers
     ).sort("incident", "at", "what", "id")  # fmt: skip
+
+
+def _followed(hotfixes: pl.DataFrame) -> set[str]:
+    """Incidents of whose fixes it is known whether they were on the main branch in time: one not followed so long was not forgotten."""
+    known = pl.col("merged_at").is_not_null() | (pl.col("unmerged_until") >= pl.col("deployed_at") + IN_TIME)
+    return set(hotfixes.filter(known, pl.col("hotfix").is_in(["certain", "likely"]))["hotfix_incident"].drop_nulls())
 
 
 def _classes(records: Mapping[str, pl.DataFrame], incidents: pl.DataFrame) -> dict[str, list[str]]:

@@ -51,10 +51,10 @@ def practice_facts(
     lines = timelines(records, incidents, horizon=horizon)
     made = supply_facts(records, deployments, rollbacks, horizon=horizon, production=production)
     made |= {"followups": followups(records, incidents, items, horizon=horizon, zone=zone)}
+    made |= {"hotfixes": with_merges(tables["hotfixes"], records, horizon=horizon)}
     book = shipped() if playbooks is None else playbooks
     return {
         **made,
-        "hotfixes": with_merges(tables["hotfixes"], records, horizon=horizon),
         "verdicts": verdicts(records, deployments, doubles, horizon=horizon, production=production),
         "flag_changes": flag_changes(records, incidents, rollbacks, horizon=horizon, production=production),
         "action_items": items,

@@ -19,11 +19,11 @@ _NEEDS = ("incident_events",)
     title="Time to first update",
     better="down",
     excluded=OF_INCIDENTS
-    | {"no timeline": ~pl.col("timeline"), "customers were not told": pl.col("first_update_at").is_null() & ~pl.col("open")},
+    | {"no timeline": ~pl.col("timeline"), "over without a word to customers": pl.col("first_update_at").is_null() & ~pl.col("open")},
     unknown="detected at a time not known",
     still_open=pl.col("first_update_at").is_null(),
     needs=_NEEDS,
-    shown=("customers were not told",),
+    shown=("over without a word to customers",),
 )
 def time_to_first_update() -> pl.Expr:
     """From the detection of an incident to the first word to customers on its timeline. Where they were told nothing until it was over, it

@@ -186,6 +186,7 @@ def _within(metric: Metric, cells: pl.DataFrame, sums: Tally) -> pl.DataFrame:
                 pl.format(f"nobody followed for {days:.0f} days yet, {{}} at most: unknown", pl.col("_followed").round(1))
             ),
             *_few(),
+            pl.when(some).then(pl.format(f"{{}} {metric.happening} so far", "k")),
             pl.when(pl.col("censored") > 0).then(pl.format(f"{{}} of {{}} not yet followed for {days:.0f} days", "censored", "n")),
             *_shown(metric),
             *_marks(),

@@ -148,8 +148,9 @@ def _formula(metric: Metric, row: dict[str, Any], counted: pl.DataFrame, weeks: 
     if metric.kind is Count:
         return f"{n} in {weeks:.1f} weeks = {value:.2f} {unit}" if value is not None else f"{n}, but the time is not covered: unknown"
     if metric.kind is Within:
-        followed = f"{row['k']} of {n} within {metric.within.days} days, {row['censored']} not yet followed for so long (Kaplan–Meier)"
-        what = "had not come to it" if metric.held else "had come to it"
+        happened = f"{row['k']} of {n} {metric.happening} within {metric.within.days} days"
+        followed = f"{happened}, {row['censored']} not yet followed for so long (Kaplan–Meier)"
+        what = "had not" if metric.held else "had"
         return f"{followed}: {100 * value:.1f} % {what}" if value is not None else f"{followed}: unknown"
     share, what = (0.9, "90th percentile") if row["metric"].endswith(P90) else (0.5, "median")
     of = f"{what} of {n}" + (f", {row['censored']} still open (Kaplan–Meier)" if row["censored"] else "")

@@ -18,6 +18,7 @@ _OVER = OF_INCIDENTS | {"still open": pl.col("recovered_at").is_null()}
     fact="followups",
     title="Incidents that come back",
     better="down",
+    happening="came back",
     excluded=_OVER,
     still_open=pl.col("next_repeat_at").is_null(),
 )
@@ -33,10 +34,10 @@ def incident_repetition_rate() -> pl.Expr:
     fact="followups",
     title="Reviewed in time",
     better="up",
-    excluded=_OVER | {"five working days not over yet": pl.col("review_until") > pl.col("horizon")},
+    excluded=_OVER | {"not due yet: five working days are not over": pl.col("review_until") > pl.col("horizon")},
     unknown="published, but when is not known",
     needs=("reviews",),
-    shown=("five working days not over yet",),
+    shown=("not due yet: five working days are not over",),
     among={"later": pl.col("review_published_at") >= pl.col("review_until")},
     remark=pl.when(pl.col("later") > 0).then(pl.format("{} reviewed later", "later")),
 )
@@ -85,6 +86,7 @@ def action_items_by_kind() -> pl.Expr:
     fact="followups",
     title="Fixes that held",
     better="up",
+    happening="came back",
     held=True,
     excluded=_OVER | {"no action items": pl.col("items") == 0, "action items still open": pl.col("items_open") > 0},
     still_open=pl.col("came_back_at").is_null(),

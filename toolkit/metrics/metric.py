@@ -48,8 +48,8 @@ class Metric:
     them.
     headline: measured without being named.
     needs: records without which it is not measured, whatever else the fact is made of. split: a column by whose values it is always told
-    as well. within: the age of a Within; held: it is the share to whom it had not happened by then. at_code_level: tags and merges tell
-    it, too.
+    as well. within: the age of a Within; held: it is the share to whom it had not happened by then; happening: what that is.
+    at_code_level: tags and merges tell it, too.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Metric:
     split: Literal["kind"] | None = None
     within: timedelta = timedelta(days=90)
     held: bool = False
+    happening: str = "happened"
     at_code_level: bool = False
 
     @property

@@ -16,9 +16,9 @@ _STEPS = OF_INCIDENTS | {
     "optional, and not taken": pl.col("verdict") == "not_taken",
     "not asked for in this severity": pl.col("verdict") == "not_asked",
     "time for it not over yet": pl.col("verdict") == "pending",
-    "nobody records what would show it": pl.col("verdict") == "unknown",
+    "shown by nothing that anybody records": pl.col("verdict") == "unknown",
 }
-_SHOWN = ("waived", "nobody records what would show it")
+_SHOWN = ("waived", "shown by nothing that anybody records")
 
 
 @metric(Rate, group="playbook", fact="conformance", title="Steps as agreed", better="up", excluded=_STEPS, needs=_NEEDS, shown=_SHOWN)

@@ -78,7 +78,9 @@ def in_short(row: dict[str, Any]) -> str:
     """What a person must know of a step's numbers, in a few words."""
     if row["n"] == 0:
         return "nobody records what would show it" if row["unknown"] else "never asked for"
-    parts = [f"asked for in {row['n']} only" if row["n"] < FEW else None, row["note"]]
+    if row["n"] < FEW:
+        return f"asked for in {row['n']} only"
+    parts = [row["note"]]
     if row["ratio"] is not None:
         parts.append("more than chance" if row["real"] else "within what chance does")
     if SERVICES_ONLY in (row["adherence_note"] or ""):

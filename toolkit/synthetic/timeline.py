@@ -72,7 +72,11 @@ def _noticed(outage: Outage, rng: Random) -> Iterator[Line]:
     if rng.random() < 0.85:
         yield "acknowledged", outage.acknowledged, None
     if rng.random() < 0.5:
-        yield "triaged", outage.acknowledged + timedelta(minutes=rng.randrange(1, 9)), f"Severity {outage.severity}"
+        minutes = rng.randrange(1, 9)
+        # Now and then whoever sees it first says how bad it is, and only then somebody presses the button.
+        early = outage.detected + (outage.acknowledged - outage.detected) * 0.4
+        at = early.replace(microsecond=0) if minutes == 8 else outage.acknowledged + timedelta(minutes=minutes)
+        yield "triaged", at, f"Severity {outage.severity}"
     if rng.random() < 0.3:
         yield "note", outage.acknowledged + timedelta(minutes=rng.randrange(2, 30)), rng.choice(NOTES)
 
