@@ -124,7 +124,8 @@ def _fill(path: Path, frames: dict[str, pl.DataFrame], about: dict[str, Any]) ->
                 create(con, f"TABLE out.facts.{quoted(name)} AS SELECT * FROM frame", flat)
             entries.append((name, _types(frame), layout.to_json()))
         con.executemany("INSERT INTO out.tables VALUES (?, ?, ?)", entries)
-        con.execute("COMMIT; DETACH out")
+        con.execute("COMMIT")
+        con.execute("DETACH out")
 
 
 def _flattened(frame: pl.DataFrame) -> pl.DataFrame:
