@@ -42,16 +42,17 @@ def _share_near(times: pl.DataFrame, scope: Scope) -> pl.DataFrame:
     """service, share: of the window, how much lies within an hour after one of the service's deployments."""
     import numpy as np
 
-    times = times if times["at"].is_sorted() else times.sort("at")
     names = times["service"].unique().sort()
-    code = times["service"].cast(pl.Enum(names)).to_physical().to_numpy()
-    # By time within each service: a stable sort of small numbers, far cheaper than one of the frame.
-    order = np.argsort(code.astype(np.uint16) if len(names) < 2**16 else code, kind="stable")
-    service = code[order]
-    second = (times["at"] - scope.start).dt.total_seconds().to_numpy()[order]
+    service = times["service"].cast(pl.Enum(names)).to_physical().to_numpy().astype(np.int64)
+    second = (times["at"] - scope.start).dt.total_seconds().to_numpy()
+    # The warehouse keeps deployments by service and time; of several environments they are still to be merged.
+    key = service * (int(second.max(initial=0)) + 1) + second
+    if (key[1:] < key[:-1]).any():
+        order = np.argsort(key, kind="stable")
+        service, second = service[order], second[order]
     length = int((scope.end - scope.start).total_seconds())
     following = np.r_[second[1:], length]
-    last = np.r_[service[1:] != service[:-1], True] if len(order) else np.zeros(0, bool)
+    last = np.r_[service[1:] != service[:-1], True] if len(service) else np.zeros(0, bool)
     near = np.minimum(np.where(last, length, following[: len(second)]) - second, int(NEAR.total_seconds()))
     share = np.bincount(service, near, len(names)) / max(length, 1)
     return pl.DataFrame({"service": names, "share": share}, schema={"service": pl.String, "share": pl.Float64})

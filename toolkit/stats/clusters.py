@@ -142,6 +142,6 @@ def _weights(columns: int) -> NDArray[np.float32]:
     import numpy as np
 
     drawn = np.random.default_rng(SEED).integers(0, columns, (DRAWS, columns), dtype=np.int64)
-    drawn += (np.arange(DRAWS) * columns)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=DRAWS * columns).reshape(DRAWS, columns)
-    return np.ascontiguousarray(counts.T.astype(np.float32))
+    drawn *= DRAWS
+    drawn += np.arange(DRAWS)[:, None]
+    return np.bincount(drawn.ravel(), minlength=DRAWS * columns).reshape(columns, DRAWS).astype(np.float32)
