@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
 from importlib.resources import files
@@ -88,7 +89,8 @@ def _published(workspace: Workspace, *, force: bool) -> str:
         # Samples came in while they were read, a service at a time: these are of two moments.
         return _published(workspace, force=force)
     kept = {RECORDS[name].table: _as_told(name, records[name]) for name in KEPT}
-    practices = practice_facts(
+    practices = partial(
+        practice_facts,
         records | renamed({"migration": migrations}, workspace.settings.renamed),
         tables,
         horizon=horizon or _NEVER,
@@ -109,8 +111,16 @@ def _published(workspace: Workspace, *, force: bool) -> str:
         "journal_digest": digest_of(decided),
         "code_version": code_version(),
     }
-    # Where a fact says more than the record of the same name, it stands in its place.
-    warehouse.write(workspace.state, version, {**tables, **kept, **practices}, meta)
+    # Deployments are most of it: while they are being written, the practices are told.
+    with ThreadPoolExecutor(1) as beside:
+        told_of = beside.submit(practices)
+
+        def in_turn() -> Iterator[tuple[str, pl.DataFrame]]:
+            yield "deployments", tables["deployments"]
+            # Where a fact says more than the record of the same name, it stands in its place.
+            yield from (item for item in {**tables, **kept, **told_of.result()}.items() if item[0] != "deployments")
+
+        warehouse.write(workspace.state, version, in_turn(), meta)
     return version
 
 

@@ -73,8 +73,19 @@ def kept(frame: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
 
 
 def gathered(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
-    """The frame's rows by their numbers, each at most once; the frame itself, not copied, where these are all of them in order."""
-    return frame if len(rows) == len(frame) and rows.is_sorted() else frame.select(pl.all().gather(rows))
+    """The frame's rows by their numbers, each at most once; columns that say the same in every row are not moved."""
+    if len(rows) < len(frame):
+        return frame.select(pl.all().gather(rows))
+    return frame if rows.is_sorted() else frame.with_columns(pl.col([column.name for column in frame if not _is_even(column)]).gather(rows))
+
+
+def _is_even(column: pl.Series) -> bool:
+    """Whether it says the same in every row. A look at the first few spares most columns a look at all."""
+    if column.null_count() == len(column):
+        return True
+    if column.null_count() or column.dtype.is_nested():
+        return False
+    return all((part == column[0]).all() for part in (column.head(100), column))
 
 
 def of_rows(frame: pl.DataFrame, key: str, rows: pl.DataFrame, **columns: str) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from toolkit.facts.artifacts import with_artifacts
-from toolkit.facts.joins import WIDEST, at_rows
+from toolkit.facts.joins import WIDEST, at_rows, gathered
 from toolkit.facts.versions import MUTABLE_TAGS, version_ranks
 
 __all__ = ["FIRST_DAYS", "UNDO_OF_UNSUCCESSFUL", "with_lineage"]
@@ -44,13 +44,10 @@ def with_lineage(frame: pl.DataFrame) -> pl.DataFrame:
 
 def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     """Successful ones stand where they ended, all others where they began."""
+    frame = _sorted(frame.with_columns(position=pl.when("successful").then("deployed_at").otherwise("start")))
+    frame = frame.drop("idx", strict=False).with_row_index("idx")
     version = pl.col("version")
-    frame = frame.with_columns(
-        position=pl.when("successful").then("deployed_at").otherwise("start"),
-        fixed_version=pl.when(~version.is_in(MUTABLE_TAGS)).then(version),
-    )
-    frame = _sorted(frame)
-    return frame.drop("idx", strict=False).with_row_index("idx").with_columns(pl.col("idx").cast(pl.Int64))
+    return frame.with_columns(pl.col("idx").cast(pl.Int64), fixed_version=pl.when(~version.is_in(MUTABLE_TAGS)).then(version))
 
 
 def _sorted(frame: pl.DataFrame) -> pl.DataFrame:
@@ -77,7 +74,7 @@ def _sorted(frame: pl.DataFrame) -> pl.DataFrame:
         order = frame.select(*_ORDER, "source_id", "source").select(pl.all().gather(among)).with_columns(row=among)
         rows = rows.scatter(places, order.sort(*_ORDER, "source_id", "source")["row"])
         rows = None if rows.is_sorted() else rows
-    return frame if rows is None else frame.select(pl.all().gather(rows))
+    return frame if rows is None else gathered(frame, rows)
 
 
 def with_overlaps(frame: pl.DataFrame) -> pl.DataFrame:

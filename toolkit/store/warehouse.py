@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ from toolkit.store.lock import hold
 
 __all__ = ["current", "meta", "read", "schema", "tables", "write"]
 
+Tables = Mapping[str, pl.DataFrame] | Iterable[tuple[str, pl.DataFrame]]
+
 _POINTER = "CURRENT"
 # A file that DuckDB 1.4 and later open.
 _STORAGE = "v1.4.0"
 _KEPT = 2
 
 
-def write(folder: Path, version: str, tables: dict[str, pl.DataFrame], meta: dict[str, Any]) -> Path:
-    """Publish `tables` (by name, in the schema `facts`) and `meta` as the current warehouse. Returns its path.
+def write(folder: Path, version: str, tables: Tables, meta: dict[str, Any]) -> Path:
+    """Publish `tables` (by name, in the schema `facts`; or one after the other, as they come to be) and `meta` as the current warehouse.
+    Returns its path.
 
     Readers see the old warehouse or the new one, never a part: the file is whole and on disk before the pointer moves. A process
     killed on the way leaves a draft that the next publish removes. Files of the last two versions stay, so that a reader that has just
@@ -105,7 +109,7 @@ def _opened(path: Path) -> Any:
     return opened(path, read_only=True)
 
 
-def _fill(path: Path, frames: dict[str, pl.DataFrame], about: dict[str, Any]) -> None:
+def _fill(path: Path, frames: Tables, about: dict[str, Any]) -> None:
     path.unlink(missing_ok=True)
     with connect(memory_limit="1GB") as con:
         # It can be computed again at any time: four times the size for two thirds of the time is the better bargain.
@@ -115,7 +119,7 @@ def _fill(path: Path, frames: dict[str, pl.DataFrame], about: dict[str, Any]) ->
         con.execute("CREATE TABLE out.meta (value VARCHAR); CREATE TABLE out.tables (name VARCHAR, types BLOB, layout VARCHAR)")
         con.execute("INSERT INTO out.meta VALUES (?)", [json.dumps(about)])
         entries = []
-        for name, frame in frames.items():
+        for name, frame in frames.items() if isinstance(frames, Mapping) else frames:
             flat = _flattened(frame)
             layout = layout_of(flat)
             if layout:
