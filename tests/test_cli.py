@@ -380,16 +380,6 @@ def test_a_reader_that_has_enough_is_no_error(root: Path, folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_demo_has_a_workspace_of_its_own(said: Said, tmp_path: Path) -> None:
-    assert said("demo", "--dir", tmp_path / "demo") == 0
-    assert "rollback_success_rate" in said.out
-    assert (tmp_path / "demo" / "knowngood.toml").exists()
-    first = (tmp_path / "demo" / ".knowngood" / "CURRENT").read_text()
-    assert said("demo", "--dir", tmp_path / "demo") == 0
-    assert (tmp_path / "demo" / ".knowngood" / "CURRENT").read_text() == first
-    assert not (tmp_path / "knowngood.toml").exists()
-
-
 def test_the_demo_refuses_a_workspace_that_is_yours(said: Said, folder: Path) -> None:
     assert said("demo", "--dir", folder) == 2
     assert "--dir" in said.err

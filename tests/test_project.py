@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.cli.entry import run as command
+
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)==(\S+)", re.MULTILINE | re.IGNORECASE)
 
@@ -85,7 +87,7 @@ def test_the_wheel_carries_what_the_app_needs_and_no_tests(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"toolkit", "ingest", next(n.split("/")[0] for n in names if "dist-info" in n)}
 
 
-def test_a_wheel_installed_elsewhere_runs_the_demo_without_the_source_tree(wheel: Path, root: Path, tmp_path: Path) -> None:
+def test_a_wheel_installed_elsewhere_runs_the_demo_in_a_workspace_of_its_own(wheel: Path, root: Path, tmp_path: Path) -> None:
     home = tmp_path / "elsewhere"
     venv.create(home, with_pip=False)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))
@@ -107,8 +109,12 @@ def test_a_wheel_installed_elsewhere_runs_the_demo_without_the_source_tree(wheel
     found = run("import sys, toolkit, ingest; print(toolkit.__file__); print(*sys.path, sep='\\n')")
     assert found.startswith(str(site))
     assert str(root) not in found.splitlines()
-    run("import sys; sys.argv[1:] = ['demo']; from toolkit.cli import main; main()")
-    assert (work / ".demo" / ".knowngood" / "CURRENT").exists()
+    assert "rollback_success_rate" in run("import sys; sys.argv[1:] = ['demo']; from toolkit.cli import main; main()")
+    # In a workspace of its own: what it was called in is none.
+    assert [path.name for path in work.iterdir()] == [".demo"]
+    first = (work / ".demo" / ".knowngood" / "CURRENT").read_text()
+    assert command(["demo", "--dir", str(work / ".demo")]) == 0
+    assert (work / ".demo" / ".knowngood" / "CURRENT").read_text() == first, "the same again, from the source tree too"
 
 
 def test_the_readme_shows_what_the_demo_prints_to_within_its_own_interval(root: Path, demo: Path) -> None:
