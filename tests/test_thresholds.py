@@ -13,7 +13,11 @@ from toolkit.criteria.policy import Policy
 from toolkit.hindsight import judged
 from toolkit.labels import labels_of
 from toolkit.proposals import proposals
+from toolkit.recalibration.bars import bars
+from toolkit.recalibration.firmness import firmness
+from toolkit.recalibration.units import recalibrate
 from toolkit.thresholds import curve, firings, limits_around, stored
+from toolkit.untrusted import plain
 from toolkit.workspace import Workspace
 
 
@@ -72,6 +76,24 @@ def test_asking_the_past_gives_a_verdict_in_words(own: Path, monkeypatch: pytest
     assert not app.exception
     assert any(word in said(app) for word in ("**Refuse**", "**Keep**", "**Shadow**", "**Adopt**"))
     assert " p = " not in said(app)
+
+
+def test_what_was_chosen_stands_in_bars_against_what_is_in_force_with_how_firm_that_is(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = own / "policy" / "criteria.toml"
+    path.write_text(
+        path.read_text().replace("# failed_requests_per", "failed_requests_per").replace("# alpha = 0.05", "candidates = [1]\nalpha = 0.2")
+    )
+    app = shown(own, monkeypatch).switch_page("app_pages/thresholds.py").run()
+    before = len(app.get("vega_lite_chart"))
+    next(one for one in app.button if one.label == "Ask the past").click().run()
+    assert not app.exception
+    text = said(app)
+    assert "How firm that is" in text
+    (unit,) = [one for one in recalibrate(Workspace(own)) if one.of == app.segmented_control(key="unit").value]
+    assert all(plain(line) in text for line in firmness(unit))
+    assert unit.found.test is not None
+    assert len(app.get("vega_lite_chart")) == before + 3
+    assert all(plain(one.says) in text for one in bars(unit))
 
 
 def test_a_proposal_takes_a_name_a_reason_and_somebody_else(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:

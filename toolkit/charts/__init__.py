@@ -5,7 +5,7 @@ from toolkit.charts.minutes import phase_dots, phase_minutes, phase_shares, wher
 from toolkit.charts.palette import EVENTS, OKABE_ITO, PHASES, PROVENANCE, contrast
 from toolkit.charts.services import by_service
 from toolkit.charts.strip import strip, strip_events
-from toolkit.charts.thresholds import threshold_curve
+from toolkit.charts.thresholds import setting_bars, threshold_curve
 from toolkit.charts.trend import trend
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "phase_shares",
     "phases_bar",
     "phases_in_words",
+    "setting_bars",
     "strip",
     "strip_events",
     "threshold_curve",

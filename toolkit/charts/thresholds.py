@@ -1,4 +1,4 @@
-"""What each limit would have caught and stopped: two curves over one axis of limits, with marks for those in question."""
+"""What each limit would have caught and stopped: curves over an axis of limits with marks for those in question; two limits in bars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 from toolkit.charts.palette import OKABE_ITO
 from toolkit.charts.timeaxis import LABEL_WIDTH
 
-__all__ = ["threshold_curve"]
+__all__ = ["setting_bars", "threshold_curve"]
 
 # In force, recommended, yours: a dash and a colour each.
 _MARKS = {
@@ -40,3 +40,17 @@ def threshold_curve(rows: pl.DataFrame, what: str, *, title: str, limits: Mappin
     if cap is not None:
         layers.append(alt.Chart(pl.DataFrame({"share": [cap]})).mark_rule(color="gray", strokeDash=[4, 4]).encode(y=y))
     return alt.LayerChart(layer=layers).properties(height=200)
+
+
+def setting_bars(rows: pl.DataFrame, *, share: bool) -> alt.LayerChart:
+    """A bar for each setting, with its 95 % interval as a line. rows: whose, value, low, high, says; share: whether values are shares, else
+    minutes."""
+    axis = alt.Axis(format=".0%" if share else ",.0f", tickCount=4)
+    y = alt.Y("whose:N", title=None, sort=None, axis=alt.Axis(minExtent=LABEL_WIDTH * 2, labelLimit=160))
+    scale = alt.Scale(domain=list(_MARKS), range=[stroke for stroke, _ in _MARKS.values()])
+    base = alt.Chart(rows).encode(y=y, tooltip=[alt.Tooltip("whose:N", title="setting"), alt.Tooltip("says:N", title="on the test")])
+    colour = alt.Color("role:N", scale=scale, legend=None)
+    bar = base.transform_calculate(role="datum.whose === 'in force' ? 'in force' : 'recommended'").mark_bar(opacity=0.55, height=16)
+    value = alt.X("value:Q", title=None if share else "minutes", axis=axis, scale=alt.Scale(domainMin=0))
+    line = base.mark_rule(strokeWidth=2, color="gray").encode(x=alt.X("low:Q", axis=axis), x2="high:Q")
+    return alt.LayerChart(layer=[bar.encode(x=value, color=colour), line]).properties(height=alt.Step(30))

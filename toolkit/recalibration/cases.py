@@ -147,5 +147,5 @@ class Cases:
         peaks = self.rises[n].peaks(len(self))
         unknown = self.label == Label.UNKNOWN
         peaks = np.where((unknown & self.stopped & ~self.complete) | self.stopped_anyway, np.inf, peaks)
-        kept = ((self.label == Label.GOOD) & self.seen) | (unknown & (self.complete | self.stopped))
+        kept = self.seen & ((self.label == Label.GOOD) | (unknown & (self.complete | self.stopped)))
         return np.flatnonzero(kept), peaks[kept]

@@ -157,7 +157,7 @@ def _looked_at(question: Question, place: int) -> tuple[list[Reason], tuple[Drif
     lost = None if place == grid.incumbent else _dark(question, place)
     if lost is not None:
         reasons.append(Reason("not_identified", lost))
-    drift = drifts(cases, question.test, n, terms)
+    drift = drifts(cases, question.training, question.test, n, terms)
     changed = [one.what for one in drift if one.p is not None and one.p < terms.drift_level]
     if changed:
         said = f"Good deployments have changed ({'; '.join(changed)}): the promise rests on their staying as they were."

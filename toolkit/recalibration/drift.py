@@ -24,14 +24,15 @@ class Drift:
     p: float | None
 
 
-def drifts(cases: Cases, test: npt.NDArray[np.bool_], n: int, terms: Terms) -> list[Drift]:
+def drifts(cases: Cases, training: npt.NDArray[np.bool_], test: npt.NDArray[np.bool_], n: int, terms: Terms) -> list[Drift]:
     """Training against test, and all earlier against the last days, on the peaks of good deployments at n."""
     good = (cases.label == Label.GOOD) & cases.seen
     peaks = cases.rises[n].peaks(len(cases))
     last = cases.day > (cases.day.max(initial=0.0) - terms.drift_days)
     found = []
-    for what, later in (("training against test", test), (f"earlier against the last {terms.drift_days} days", last)):
-        before, after = int((good & ~later).sum()), int((good & later).sum())
-        few = min(before, after) < terms.drift_good
-        found.append(Drift(what, before, after, None if few else van_elteren(peaks[good], later[good], cases.service[good])))
+    held = (("training against test", training, test), (f"earlier against the last {terms.drift_days} days", ~last, last))
+    for what, earlier, later in held:
+        before, after = int((good & earlier).sum()), int((good & later).sum())
+        few, rows = min(before, after) < terms.drift_good, good & (earlier | later)
+        found.append(Drift(what, before, after, None if few else van_elteren(peaks[rows], later[rows], cases.service[rows])))
     return found

@@ -14,9 +14,11 @@ from toolkit.recalibration.worth import Worth
 from toolkit.stats.durations import quantiles, sample
 from toolkit.stats.proportions import clopper_pearson
 
-__all__ = ["Examination", "Share", "examined", "share"]
+__all__ = ["Examination", "Share", "examined", "in_watch", "share"]
 
 PROMISE = 0.1
+# Clusters of fewer than these have no interval.
+LEAST = 5
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class Examination:
     false_stops: of good deployments with telemetry. together: those that this or any other criterion in force stops; None where there is
     no other. false_stops_if: false_stops if all unknown ones were good, and if all were bad.
     caught, early: of bad deployments. missed, not_identified: counts. minutes: median from onset to firing, with its 95 % interval
-    (undetected ones counting until people decided; None: not reached). saved, gain: engineer minutes a deployment, the latter against
-    the incumbent, with its one-sided 95 % lower bound.
+    (undetected ones counting until people decided; None: not reached). harm: minutes from onset, or from the deployment where that is
+    later, until the limit, people or the end of the watch ended it; mean of the bad deployments whose onset lies within the watch, with
+    its 95 % interval. saved, gain: engineer minutes a deployment, the latter against the incumbent, with its one-sided 95 % lower bound.
     """
 
     false_stops: Share
@@ -52,6 +55,7 @@ class Examination:
     saved: float
     gain: float
     gain_low: float
+    harm: tuple[float | None, float | None, float | None]
     together: Share | None = None
 
     @property
@@ -91,10 +95,11 @@ def examined(cases: Cases, worth: Worth, place: int, incumbent: int, terms: Term
         early=int((bad & early).sum()),
         missed=int((bad & ~caught & ~early).sum()),
         not_identified=int(dark.sum()),
-        minutes=_minutes(cases, worth, place, terms, bad & ~early & ~np.isnan(cases.onset)),
+        minutes=_minutes(cases, worth, place, terms, bad & ~early & in_watch(cases, terms)),
         saved=float(worth.value[judged, place].mean()) if judged.any() else 0.0,
         gain=mean,
         gain_low=low,
+        harm=_harm(cases, worth, place, terms, bad),
         together=share(int((good & (stops | cases.stopped_anyway)).sum()), n) if cases.elsewhere else None,
     )
 
@@ -116,3 +121,31 @@ def _minutes(
     value, low, high = (float(part[0]) for part in (found.value, found.low, found.high))
     known = [part if np.isfinite(part) else None for part in (value, low, high)]
     return known[0], known[1], known[2]
+
+
+def _harm(
+    cases: Cases, worth: Worth, place: int, terms: Terms, rows: npt.NDArray[np.bool_]
+) -> tuple[float | None, float | None, float | None]:
+    """Mean minutes, and Student's interval over clusters; none below five of them."""
+    from scipy.stats import t as student
+
+    end = terms.horizon.total_seconds() / 60
+    human = np.where(np.isnan(cases.human), end, np.minimum(cases.human, end))
+    over = np.where(worth.caught[:, place], worth.fires[:, place] + cases.step, human)
+    kept = rows & in_watch(cases, terms) & (human >= cases.onset)
+    if not kept.any():
+        return None, None, None
+    groups, group = np.unique(cases.cluster[kept], return_inverse=True)
+    begun = np.maximum(cases.onset, 0.0)
+    sums, sizes = np.bincount(group, (over - begun)[kept]), np.bincount(group).astype(float)
+    mean, count = float(sums.sum() / sizes.sum()), len(groups)
+    if count < LEAST:
+        return mean, None, None
+    error = float(np.sqrt(np.sum((sums - sizes * mean) ** 2) * count / (count - 1)) / sizes.sum())
+    wide = float(student.ppf(0.975, count - 1)) * error
+    return mean, max(mean - wide, 0.0), mean + wide
+
+
+def in_watch(cases: Cases, terms: Terms) -> npt.NDArray[np.bool_]:
+    """Whose incident is known to have begun within the watch."""
+    return cases.onset <= terms.horizon.total_seconds() / 60

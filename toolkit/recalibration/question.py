@@ -14,7 +14,7 @@ from toolkit.criteria.terms import Terms
 from toolkit.recalibration.candidates import Grid, grid_of
 from toolkit.recalibration.cases import Cases, Label
 from toolkit.recalibration.choice import Chooser
-from toolkit.recalibration.examination import Share, share
+from toolkit.recalibration.examination import Share, in_watch, share
 from toolkit.recalibration.worth import Worth, worth_of
 
 __all__ = ["Counts", "Question", "question_of", "split"]
@@ -25,7 +25,8 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Counts:
-    """Deployments by label; immature ones, and unknown ones without telemetry to go by, are in nothing but here."""
+    """Deployments by label; immature ones, and unknown ones without telemetry to go by, are in nothing but here. training_bad, test_bad:
+    those whose incident is known to have begun within the watch; the others are bad, and have no time to detect."""
 
     good: int
     bad: int
@@ -66,7 +67,7 @@ class Question:
     def counts(self) -> Counts:
         """Deployments by label and part."""
         cases = self.cases
-        good, bad = cases.label == Label.GOOD, (cases.label == Label.BAD) & ~np.isnan(cases.onset)
+        good, bad = cases.label == Label.GOOD, (cases.label == Label.BAD) & in_watch(cases, self.terms)
         watched = good & cases.seen
         return Counts(
             good=int(watched.sum()),

@@ -26,9 +26,9 @@ Flags = npt.NDArray[np.bool_]
 @dataclass(frozen=True)
 class Recommendation:
     """What came out for one criterion. chosen: number and limit, None where there is none; incumbent: the same in force. step: minutes
-    between evaluations. bounds: for each n the smallest admissible limit (None: none). training, test: the chosen candidate there;
-    incumbent_test: the incumbent on the test. test_digest: of the deployments that the test has used up. others: criteria in force beside
-    it, with which it keeps the cap together; None where there are none."""
+    between evaluations. bounds: for each n the smallest admissible limit (None: none is; where every one is, the smallest that was
+    tried). training, test: the chosen candidate there; incumbent_training, incumbent_test: the incumbent. test_digest: of the deployments
+    that the test has used up. others: criteria in force beside it, with which it keeps the cap together; None where there are none."""
 
     criterion: str
     verdict: Verdict
@@ -73,7 +73,7 @@ def answered(question: Question, found: Decision) -> Recommendation:
         chosen=question.setting(place),
         incumbent=(int(grid.n[grid.incumbent]), criterion.setting()),
         step=cases.step,
-        bounds={n: criterion.limit_of(bound) if np.isfinite(bound) else None for n, bound in question.chooser.bounds().items()},
+        bounds={n: _bound(question, n, bound) for n, bound in question.chooser.bounds().items()},
         counts=question.counts,
         services=tuple(sorted({cases.services[place] for place in np.unique(cases.service[training])})),
         gain=found.gain,
@@ -85,3 +85,8 @@ def answered(question: Question, found: Decision) -> Recommendation:
         test_digest=question.test_digest,
         others=others_of(question),
     )
+
+
+def _bound(question: Question, n: int, bound: float) -> float | None:
+    least = float(question.grid.bound[question.grid.n == n].min()) if np.isneginf(bound) else bound
+    return question.criterion.limit_of(least) if np.isfinite(least) else None

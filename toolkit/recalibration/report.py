@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from toolkit.hindsight import in_words
-from toolkit.recalibration.examination import Examination, Share
+from toolkit.recalibration.bars import HARM, bars, rival
+from toolkit.recalibration.examination import Examination
 from toolkit.recalibration.firmness import firmness, together
 from toolkit.recalibration.units import Unit
 from toolkit.recalibration.verdict import Verdict
@@ -54,8 +55,7 @@ def _section(unit: Unit) -> Iterator[str]:
         same = found.chosen == found.incumbent
         yield f"**In the test**, the last {found.test.false_stops.n + found.test.caught.n} judged deployments:"
         yield ""
-        better = "Recommended" if found.verdict >= Verdict.SHADOW else "Best admissible"
-        yield f"- {'In force' if same else better}: {plain(sentence(unit, found.test, found.chosen))}"
+        yield f"- {'In force' if same else rival(unit).capitalize()}: {plain(sentence(unit, found.test, found.chosen))}"
         if not same:
             yield f"- In force: {plain(sentence(unit, found.incumbent_test, found.incumbent))}"
         if (said := together(unit)) is not None:
@@ -85,24 +85,16 @@ def _section(unit: Unit) -> Iterator[str]:
 
 def _bars(unit: Unit, test: Examination) -> Iterator[str]:
     found, own = unit.found, unit.found.incumbent_test
-    yield from _pair("caught", own.caught, test.caught)
-    yield from _pair("false stops", own.false_stops, test.false_stops)
-    saved = {"in force": own.saved * 100, "other": test.saved * 100}
-    top = max(1.0, *map(abs, saved.values()))
-    for name, value in saved.items():
-        bar = "█" * round(abs(value) / top * WIDTH)
-        yield f"{'saved' if name == 'in force' else '':<12} {name:<12} {bar:<{WIDTH}} {value:,.0f} engineer minutes per 100 deployments"
-    yield f"{'gain':<38} {test.gain * 100:+,.0f} per 100 deployments, at least {test.gain_low * 100:+,.0f}"
+    told = bars(unit)
+    longest = max([one.value or 0.0 for one in told if one.what == HARM], default=0.0)
+    for place, one in enumerate(told):
+        part = (one.value or 0.0) / (longest or 1.0) if one.what == HARM else one.value or 0.0
+        first = not place or told[place - 1].what != one.what
+        yield f"{one.what if first else '':<16} {one.whose:<16} {'█' * round(part * WIDTH):<{WIDTH}} {one.says}"
+    yield f"{'saved, per 100 deployments':<33} {test.saved * 100:,.0f} engineer minutes, in force {own.saved * 100:,.0f}"
+    yield f"{'gain':<33} {test.gain * 100:+,.0f}, at least {test.gain_low * 100:+,.0f}"
     if found.gain is not None:
-        yield f"{'gain, on those left out of the choice':<38} {found.gain.mean * 100:+,.0f}, at least {found.gain.low * 100:+,.0f}"
-
-
-def _pair(what: str, own: Share, new: Share) -> Iterator[str]:
-    for name, one in (("in force", own), ("other", new)):
-        part = one.k / one.n if one.n else 0.0
-        bar = "█" * round(part * WIDTH)
-        label = what if name == "in force" else ""
-        yield f"{label:<12} {name:<12} {bar:<{WIDTH}} {one.k} of {one.n} ({one.low:.0%} to {one.high:.0%})"
+        yield f"{'gain on those left out':<33} {found.gain.mean * 100:+,.0f}, at least {found.gain.low * 100:+,.0f}"
 
 
 def _unknown(unit: Unit) -> Iterator[str]:
@@ -118,6 +110,8 @@ def _unknown(unit: Unit) -> Iterator[str]:
         yield f"Were all unknown ones good, false stops in the test would be {best.k} of {best.n}; were all bad, {worst.k} of {worst.n}."
         if test.not_identified:
             yield f"On {test.not_identified} deployments that ended early, what this limit would have done later is not in the data."
+    if test is not None and test.early:
+        yield f"{test.early} bad ones would have been stopped before their incident began: counted apart, neither caught nor saved."
     for one in unit.found.drift:
         if one.p is None:
             yield f"Drift, {one.what}: untested, with {one.earlier} and {one.later} good deployments."

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 
 import polars as pl
 import streamlit as st
 
-from toolkit.charts import threshold_curve
+from toolkit.charts import setting_bars, threshold_curve
 from toolkit.charts.trend import FEW
 from toolkit.criteria.policy import FILE, Policy
 from toolkit.decision_latency import late, summed
 from toolkit.hindsight import Replay
+from toolkit.recalibration.bars import HARM, bars
 from toolkit.recalibration.firmness import firmness, together
 from toolkit.recalibration.report import asked as decision
 from toolkit.recalibration.report import sentence
@@ -168,11 +170,27 @@ def recommendation(unit: Unit | None, units: list[Unit] | None, key: tuple[str, 
     if found.test is not None and found.chosen is not None:
         st.markdown(f"In the test: {plain(sentence(unit, found.test, found.chosen))}")
         st.markdown(f"In force there: {plain(sentence(unit, found.incumbent_test, found.incumbent))}")
+        held_out(unit)
     if (said := together(unit)) is not None:
         st.markdown(plain(said))
     st.markdown("\n".join(f"- `{reason.code}` {plain(reason.says)}" for reason in found.reasons))
     st.markdown("##### How firm that is")
     st.markdown("\n".join(f"- {plain(line)}" for line in firmness(unit)))
+
+
+def held_out(unit: Unit) -> None:
+    """Three bars with intervals: in force against what was chosen, on deployments that had no part in the choice."""
+    told = bars(unit)
+    names = list(dict.fromkeys(one.what for one in told))
+    for column, what in zip(st.columns(len(names)), names, strict=True):
+        rows = pl.DataFrame([asdict(one) for one in told if one.what == what], infer_schema_length=None)
+        with column:
+            st.markdown(f"**{what.capitalize()}**")
+            said = "; ".join(f"{row['whose']} {row['says']}" for row in rows.iter_rows(named=True))
+            if rows["value"].null_count() < len(rows):
+                st.altair_chart(setting_bars(rows, share=what != HARM), alt=f"{what} on the test: {said}")
+            st.caption(plain(said))
+    st.caption("On the newest deployments, which had no part in the choice; grey: 95 %. Harm is the mean of the bad releases.")
 
 
 def gallery(found: Seen, settings: dict[str, tuple[float, int]]) -> None:
