@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import BrowserContext, Page
 
-__all__ = ["OURS", "QUIET", "Opened", "opened", "serving"]
+__all__ = ["ANSWERED", "OURS", "QUIET", "Opened", "opened", "quiet", "serving"]
 
 MAIN = Path(__file__).resolve().parent.parent / "toolkit" / "ui" / "main.py"
 # A browser of its own that calls nobody: what is left on the wire is ours.
@@ -32,6 +32,7 @@ QUIET = [
 ]
 OURS = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
 DRAWN = "svg.marks"
+ANSWERED = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 
 @dataclass
@@ -67,7 +68,7 @@ def serving(workspace: Path, log: Path) -> Iterator[str]:
 
 @contextmanager
 def opened(
-    browser: Browser,
+    browser: BrowserContext,
     address: str,
     *,
     scheme: Literal["light", "dark"] = "light",
@@ -77,7 +78,9 @@ def opened(
     drawn: str = DRAWN,
 ) -> Iterator[Opened]:
     """A page that has drawn its words and its charts."""
-    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page = browser.new_page()
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=scheme)
     seen = Opened(page)
     page.on("request", lambda request: seen.requests.append(request.url))
     page.on("websocket", lambda wire: seen.requests.append(wire.url))
@@ -87,11 +90,19 @@ def opened(
     page.wait_for_selector(until, timeout=180_000)
     # Charts are drawn after the words around them.
     page.wait_for_selector(drawn, timeout=120_000)
-    page.wait_for_timeout(1_000)
+    page.wait_for_selector(ANSWERED, timeout=60_000)
+    page.wait_for_timeout(500)
     try:
         yield seen
     finally:
         page.close()
+
+
+def quiet(seen: Opened) -> None:
+    """Nothing asked for elsewhere, nothing complained of; Streamlit itself probes for two files beside a page that was opened directly."""
+    assert seen.abroad() == []
+    assert [error for error in seen.errors if "404" not in error] == []
+    assert len(seen.errors) <= 2
 
 
 def _wait_for(health: str, log: Path) -> None:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
+
     from toolkit.workspace import Workspace
 
 # Databases wait for the disk at each write. No test pulls the plug, so that memory does as well.
@@ -38,6 +40,19 @@ def root() -> Path:
 def chromium() -> str:
     """Path of Debian's Chromium."""
     return _part("chromium", "chromium")
+
+
+# Not for the session: while it runs, nothing else in this process can run an event loop.
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[BrowserContext]:
+    """A browser for all pages of a module: what one page has fetched and compiled, the next has at hand."""
+    from browsing import QUIET
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        yield started.new_context()
+        started.close()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ def main() -> None:
     docs = ROOT / "docs"
     docs.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as logs, serving(ROOT / ".demo", Path(logs) / "log") as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
+        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
+        browser = started.new_context()
         with opened(browser, address, height=1600) as seen:
             seen.page.screenshot(path=docs / "overview.png", clip={"x": 0, "y": 60, "width": 1280, "height": 1500})
         with opened(browser, address, height=1000) as seen:
@@ -24,7 +25,7 @@ def main() -> None:
             seen.page.locator('[role="dialog"]').get_by_text("rows counted").wait_for()
             seen.page.wait_for_timeout(2_000)
             seen.page.screenshot(path=docs / "explained.png")
-        browser.close()
+        started.close()
     sys.stdout.write("".join(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1000:,.0f} kB\n" for path in sorted(docs.glob("*.png"))))
 
 

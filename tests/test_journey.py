@@ -5,29 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-from browsing import QUIET, Opened, opened, serving
-from playwright.sync_api import Browser, Page, sync_playwright
+from browsing import ANSWERED, opened, quiet, serving
+from playwright.sync_api import BrowserContext, Page
 
 from toolkit.metrics import measure
-from toolkit.store import warehouse
 from toolkit.workspace import Workspace
 
 pytestmark = pytest.mark.browser
 
 TABLE = '[data-testid="stDataFrame"]'
-
-
-@pytest.fixture
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -49,17 +39,10 @@ def wrong_cause(place: Workspace) -> tuple[str, str, str, str]:
     return rows.select("id", "cause_deployment", "undoes", pl.col("services").list.first()).row(0)
 
 
-def quiet(seen: Opened) -> None:
-    """Nothing asked for elsewhere, nothing complained of; Streamlit itself probes for two files beside a page that was opened directly."""
-    assert seen.abroad() == []
-    assert [error for error in seen.errors if "404" not in error] == []
-    assert len(seen.errors) <= 2
-
-
 def settled(page: Page) -> None:
     """Wait until the app has answered what was last typed or clicked: a run that begins redraws what one is about to click."""
     page.wait_for_timeout(200)
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=60_000)
+    page.wait_for_selector(ANSWERED, timeout=60_000)
 
 
 def fill(page: Page, label: str, text: str) -> None:
@@ -81,7 +64,9 @@ def save(page: Page, label: str, says: str) -> None:
     settled(page)
 
 
-def test_the_worst_week_is_opened_corrected_seen_to_move_signed_and_downloaded(place: Workspace, browser: Browser, tmp_path: Path) -> None:
+def test_the_worst_week_is_opened_corrected_seen_to_move_signed_and_downloaded(
+    place: Workspace, browser: BrowserContext, tmp_path: Path
+) -> None:
     id, named, undone, service = wrong_cause(place)
     before = measure(place, "change_failure_rate", window="26w", service=service).row(0, named=True)
     with serving(place.root, tmp_path / "log") as address, opened(browser, f"{address}/?services={service}") as seen:
@@ -132,33 +117,3 @@ def test_the_worst_week_is_opened_corrected_seen_to_move_signed_and_downloaded(p
     # Saving waits for no publish: this is a round trip of the page, on a busy machine too.
     assert saved < 10
     assert "Traceback" not in (tmp_path / "log").read_text()
-
-
-def test_hostile_text_shows_as_text_and_fetches_nothing(place: Workspace, browser: Browser, tmp_path: Path) -> None:
-    # A documentation address: nobody answers there.
-    picture = '<img src="http://198.51.100.7/x.png" onerror="console.error(1)"> ![y](http://198.51.100.7/y.png) \u202e' + "z" * 10_000
-    diagram = '```mermaid\nflowchart TD\nA@{ img: "http://198.51.100.7/m.png" }\n```\n:red[x]{background="url(http://198.51.100.7/d.png)"}'
-    tables = {name: warehouse.read(place.warehouse, name) for name in warehouse.tables(place.warehouse)}
-    tables["incidents"] = tables["incidents"].with_columns(title=pl.lit(picture), severity=pl.lit(picture[:60]))
-    tables["incident_events"] = tables["incident_events"].with_columns(text=pl.lit(picture[:9_000]))
-    warehouse.write(place.state, "hostile", tables, warehouse.meta(place.warehouse))
-    about = "incident:sample/INC-1330"
-    place.journal.append("note", about, {"text": f"{picture[:5_000]}\n\n{diagram}"}, author=picture[:150])
-    place.journal.append("action_item", about, {"title": picture[:5_000], "owner": picture[:400]}, author=picture[:150])
-    with (
-        serving(place.root, tmp_path / "log") as address,
-        opened(browser, f"{address}/retrospective?incident=INC-1330", scheme="dark") as seen,
-    ):
-        page = seen.page
-        assert page.get_by_role("heading", name="INC-1330: <img src=").count() == 1
-        for tab in ("Actions", "Notes", "Sign-off", "History"):
-            page.get_by_role("tab", name=tab).click()
-            page.wait_for_timeout(300)
-        page.get_by_role("tab", name="Notes").click()
-        page.get_by_text("![y]").first.wait_for(timeout=60_000)
-        mark = page.locator('path[aria-roledescription="point"]').first
-        mark.scroll_into_view_if_needed()
-        mark.hover(force=True)
-        page.wait_for_timeout(500)
-        assert page.locator('img[src*="198.51"], [style*="198.51"], .mermaid').count() == 0
-        quiet(seen)
