@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
 from test_app import MAIN, said
 
+from ingest.engine import load
 from toolkit.metrics import METRICS, measure
 from toolkit.metrics.measurement import PRACTICES
 from toolkit.metrics.readiness import could_roll_back
@@ -36,15 +40,15 @@ def cells(app: AppTest, column: str) -> dict[str, str]:
     return {number: told for table in tables for number, told in zip(table["Number"], table[column], strict=True)}
 
 
-def emptied(demo: Path, to: Path, tables: set[str], records: set[str]) -> Path:
-    """The sample without the rows of some tables, as if their records had never been connected."""
+def emptied(demo: Path, to: Path, tables: set[str], records: set[str], **more: Any) -> Path:
+    """The sample without the rows of some tables, as if their records had never been connected. more: of its meta."""
     path = Workspace(demo).warehouse
     read = {name: warehouse.read(path, name) for name in warehouse.tables(path)}
     read |= {name: read[name].clear() for name in tables}
     meta = warehouse.meta(path)
     meta["records"] |= dict.fromkeys(records, 0)
     workspace = Workspace.init(to)
-    warehouse.write(workspace.state, "emptied", read, meta)
+    warehouse.write(workspace.state, "emptied" + to.name, read, meta | more)
     return workspace.root
 
 
@@ -78,6 +82,56 @@ def test_an_empty_scope_says_so(demo: Path, tmp_path: Path, monkeypatch: pytest.
     app = page(nothing, "practices", monkeypatch)
     assert app.info
     assert not app.subheader
+
+
+def test_without_a_workspace_or_facts_it_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere, unpublished = tmp_path / "nowhere", Workspace.init(tmp_path / "new").root
+    nowhere.mkdir()
+    assert "knowngood init" in said(page(nowhere, "practices", monkeypatch))
+    assert "Or load the sample" in said(page(unpublished, "practices", monkeypatch))
+
+
+def test_a_scope_with_nothing_in_it_names_the_filters(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page(demo, "practices", monkeypatch, window="4w", services="backoffice", severity="sev1")
+    assert app.info[0].value == "Widen the services: backoffice, or the severities: sev1."
+    assert not app.subheader
+
+
+def test_of_one_service_few_rows_are_counts_and_nowhere_is_worst(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page(demo, "practices", monkeypatch, window="4w", services="accounts")
+    now, ends = cells(app, "Now"), cells(app, "95 %")
+    (rate,) = measure(Workspace(demo), "review_rate", window="4w", service="accounts").iter_rows(named=True)
+    assert 0 < rate["n"] < 5
+    assert (now["Reviewed in time"], ends["Reviewed in time"]) == (f"{rate['k']} of {rate['n']}", "too few to sum up")
+    # A median of two says more than it knows, and so does a share of one.
+    few = [number for number, told in ends.items() if told == "too few to sum up"]
+    assert all(re.fullmatch(r"n \d|\d of \d", now[number]) for number in few)
+    assert not any(cells(app, "Worst").values())
+    (ready,) = [one.value for one in app.dataframe if "Back now?" in one.value.columns]
+    assert list(ready["Service"]) == ["accounts"]
+    (book,) = [one.value for one in app.dataframe if "As agreed" in one.value.columns]
+    assert not any("%" in told for told, note in zip(book["As agreed"], book["Note"], strict=True) if told and " only" in (note or ""))
+
+
+def test_a_gap_in_what_is_told_is_said_where_it_matters(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gap = {"stream": "gates", "source": "ci", "start": "2026-05-02T00:00:00+00:00", "end": "2026-05-09T12:00:00+00:00", "gap": True}
+    broken = emptied(demo, tmp_path / "gap", set(), set(), coverage=[gap])
+    app = page(broken, "practices", monkeypatch, window="13w")
+    told = [part.value for part in app.caption if "Nobody watched" in part.value]
+    assert told == ["▨ Nobody watched gates from 2 May 2026 00:00 to 9 May 2026 12:00 UTC: what happened then may be missing here."]
+    # It was over before the last four weeks began.
+    assert "Nobody watched" not in said(page(broken, "practices", monkeypatch, window="4w"))
+
+
+def test_facts_that_are_older_than_the_records_say_so(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = {"window": "4w", "services": "backoffice", "severity": "sev1"}
+    assert "have changed since" not in said(page(demo, "practices", monkeypatch, **where))
+    copy = tmp_path / "copy"
+    shutil.copytree(demo, copy, ignore=shutil.ignore_patterns("sample", "staging*"))
+    late = tmp_path / "late.csv"
+    late.write_text("source_id,service,environment,started_at\nlate-1,backoffice,production,2026-06-30T10:00:00Z\n")
+    load(Workspace(copy), late, "deployment", source="ci")
+    assert "Records, settings or rules have changed since" in said(page(copy, "practices", monkeypatch, **where))
 
 
 def test_a_retrospective_lays_the_incident_against_its_playbook(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolkit.errors import KnowngoodError
-from toolkit.publish import STITCHING, publish
+from toolkit.publish import STITCHING, publish, settings_of, version_of
 from toolkit.store import warehouse
 from toolkit.store.entries import Body
 from toolkit.store.journal import Entry
 from toolkit.workspace import Workspace
 
-__all__ = ["Saved", "catch_up", "failure", "publish_soon", "save", "state"]
+__all__ = ["Saved", "catch_up", "failure", "overtaken", "publish_soon", "save", "state"]
 
 # Whoever holds it is about to publish, and has not looked at the journal yet.
 _NEXT = "publishing.lock"
@@ -100,6 +100,15 @@ def state(workspace: Workspace) -> Literal["current", "publishing", "behind"]:
     if path is not None and warehouse.meta(path).get("journal_digest") == workspace.journal.digest():
         return "current"
     return "publishing" if under_way else "behind"
+
+
+def overtaken(workspace: Workspace, meta: Mapping[str, Any]) -> bool:
+    """Whether records, settings, policy or rules have changed since the facts of this meta were published; what people decided is told by
+    `state`. Raises Busy where somebody is writing to the ledger, DataError for a policy that cannot be read."""
+    ledger = workspace.ledger
+    ledger.wait = _LOOKS
+    settings = settings_of(workspace, workspace.policy)
+    return version_of(ledger.digest(), settings, ledger.coverage(), meta.get("journal_digest", "")) != meta.get("version")
 
 
 def catch_up(workspace: Workspace) -> bool:

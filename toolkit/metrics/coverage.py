@@ -50,11 +50,11 @@ def covered_weeks(w: Published, fact: str, scope: Scope) -> list[tuple[float, bo
     return result
 
 
-def gaps_in(w: Published, fact: str, scope: Scope) -> pl.DataFrame:
-    """stream, source, start, end of every gap of the fact's records within the window; what was never connected is no gap."""
+def gaps_in(w: Published, metric: Metric, scope: Scope) -> pl.DataFrame:
+    """stream, source, start, end of every gap of what the metric reads within the window; what was never connected is no gap."""
     rows = []
     for row in w.meta.get("coverage") or []:
-        if not row.get("gap") or row["stream"] not in STREAMS.get(fact, ()):
+        if not row.get("gap") or row["stream"] not in {*STREAMS.get(metric.fact, ()), *metric.needs}:
             continue
         start, end = max(moment(row["start"], UTC), scope.start), min(moment(row["end"], UTC), scope.end)
         if start < end:

@@ -86,7 +86,7 @@ def explain(
         excluded=tally,
         rows_excluded=left_out.drop("_code", "sample", "open", strict=False),
         inferred=_inferred(metric, counted),
-        gaps=gaps_in(w, metric.fact, scope),
+        gaps=gaps_in(w, metric, scope),
         row=row,
         note=row["note"],
         digest=w.meta.get("version"),

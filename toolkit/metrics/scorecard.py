@@ -8,8 +8,11 @@ from typing import Any
 import polars as pl
 
 from toolkit.metrics.change import compare
+from toolkit.metrics.coverage import gaps_in
 from toolkit.metrics.measurement import PRACTICES, measure
 from toolkit.metrics.metric import METRICS, Kind, Metric
+from toolkit.metrics.reading import published
+from toolkit.metrics.scope import scope_of
 
 __all__ = ["FEW", "TO_DO", "scorecard"]
 
@@ -56,8 +59,11 @@ TO_DO: dict[str, str] = {
 def scorecard(w: Any, *, start: datetime, end: datetime) -> list[dict[str, Any]]:
     """A row a practice, in the order of groups: group, metric, title, better, definition; value, low, high, n, k, unit, note as measure()
     gives them (of waits for the next word the 90th percentile); course: values of the months that the window holds whole, unknown ones
-    left out; before, verdict: against as long a time before; worst: up to three services with at least five rows, (name, value); to_do.
+    left out; before, verdict: against as long a time before; worst: up to three services with at least five rows, (name, value); to_do;
+    gaps: (record, from, to) within the window that nobody watched.
     """
+    w = published(w)
+    scope = scope_of(w, start=start, end=end)
     metrics = [one for one in METRICS.values() if one.group in PRACTICES and one.headline]
     metrics.sort(key=lambda one: PRACTICES.index(one.group))
     names = [one.name for one in metrics]
@@ -75,7 +81,9 @@ def scorecard(w: Any, *, start: datetime, end: datetime) -> list[dict[str, Any]]
         about = {"group": one.group, "metric": one.name, "title": one.title, "better": one.better, "definition": one.definition}
         told = {key: row[key] for key in ("kind", "value", "low", "high", "n", "k", "censored", "unit", "note")}
         then = {"before": compared.get("before"), "verdict": compared.get("verdict")}
-        rows.append(about | told | then | {"course": course, "worst": _worst(services.filter(same), one), "to_do": TO_DO.get(one.name, "")})
+        gaps = gaps_in(w, one, scope).select("stream", "start", "end").rows()
+        shown = {"course": course, "worst": _worst(services.filter(same), one), "to_do": TO_DO.get(one.name, ""), "gaps": gaps}
+        rows.append(about | told | then | shown)
     return rows
 
 

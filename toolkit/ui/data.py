@@ -12,6 +12,7 @@ import polars as pl
 import streamlit as st
 
 from toolkit import publishing
+from toolkit.errors import KnowngoodError
 from toolkit.metrics import Explanation, compare, explain, measure
 from toolkit.metrics.readiness import Ready, could_roll_back
 from toolkit.metrics.scope import By, Every
@@ -31,6 +32,7 @@ __all__ = [
     "explanation",
     "journal",
     "measured",
+    "overtaken",
     "published_version",
     "readiness",
     "scorecard",
@@ -78,6 +80,11 @@ def published_version() -> str | None:
 def unpublished(whole: View) -> bool:
     """Whether somebody decided something that the facts do not follow yet."""
     return whole.meta.get("journal_digest") != journal().digest()
+
+
+def overtaken(whole: View) -> bool:
+    """Whether records, settings or rules say more than these facts; looked at now and then, and not while somebody is writing."""
+    return _overtaken(str(workspace().root), whole)
 
 
 def publish_soon() -> None:
@@ -164,6 +171,14 @@ def _findings(whole: View, id: str) -> Findings:
 @st.cache_resource(max_entries=1_024, show_spinner=False, hash_funcs=BY_CONTENT)
 def _what_if(whole: View, id: str) -> WhatIf:
     return what_if_of(workspace(), _findings(whole, id))
+
+
+@st.cache_data(ttl=15, max_entries=8, show_spinner=False, hash_funcs=BY_CONTENT)
+def _overtaken(root: str, whole: View) -> bool:
+    try:
+        return publishing.overtaken(Workspace(Path(root)), whole.meta)
+    except KnowngoodError:
+        return False
 
 
 @st.cache_resource(max_entries=VERSIONS, show_spinner="Reading the warehouse")

@@ -40,6 +40,8 @@ def main() -> None:
         unpublished()
         return
     scope_bar(whole)
+    if data.overtaken(whole):
+        st.badge("Records, settings or rules have changed since: these facts are older. knowngood publish", color="orange")
     page.run()
 
 

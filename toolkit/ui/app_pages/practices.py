@@ -44,6 +44,9 @@ def card(whole: View, scope: Scope, group: str, rows: list[dict[str, Any]]) -> N
     for note in dict.fromkeys(row["note"] for row in rows if row["n"] is None):
         names = ", ".join(row["title"] for row in rows if row["n"] is None and row["note"] == note)
         st.caption(plain(f"{names}: {note}."))
+    for record, start, end in sorted({gap for row in rows for gap in row["gaps"]}):
+        when = f"{start:%-d %B %Y %H:%M} to {end:%-d %B %Y %H:%M} UTC"
+        st.caption(f"▨ Nobody watched {record.replace('_', ' ')} from {when}: what happened then may be missing here.")
     if told:
         event = st.dataframe(
             pl.DataFrame([line(row) for row in told]),
