@@ -259,6 +259,42 @@ def test_expired_and_drifted_criteria_are_findings(tmp_path: Path) -> None:
     assert found == ["drifted: errors", "expired: errors in rules.yml", "no certificate: bare.yml"]
 
 
+@pytest.mark.parametrize("to", ["prometheus", "argo-rollouts", "flagger"])
+def test_a_rule_that_was_edited_under_its_certificate_has_drifted(tmp_path: Path, to: str) -> None:
+    place = Workspace.init(tmp_path / "here")
+    kind = 'kind = "threshold"\nfor = "2m"' if to == "prometheus" else 'kind = "failed_checks"\nk = 3'
+    policy = POLICY.replace('kind = "threshold"', kind).replace("expires = 2026-06-01\n", "")
+    Policy(policy).save(place.root)
+    criterion = Policy(policy).criteria[0]
+    text = Certificate("errors", 0.05).comment() + FORMATS[to].write(criterion, Queries(), 60.0).text
+
+    def found(text: str) -> list[tuple[str, str]]:
+        return [(one["what"], one["why"]) for one in standing(place, {"rules.yml": text}, today=date(2026, 5, 31))]
+
+    assert found(text) == []
+    # The last place is the rule itself; the first is the comment above it.
+    head, _, tail = text.rpartition("0.05")
+    assert found(f"{head}0.5{tail}") == [("drifted: errors", "rules.yml acts at 0.5 under a certificate for 0.05, and 0.05 was agreed")]
+    longer = {
+        "prometheus": ("for: 2m", "for: 9m"),
+        "argo-rollouts": ("failureLimit: 2", "failureLimit: 9"),
+        "flagger": ("threshold: 3", "threshold: 10"),
+    }
+    assert found(text.replace(*longer[to])) == [("drifted: errors", "rules.yml acts at 10 evaluations or checks, and 3 was agreed")]
+
+
+@pytest.mark.parametrize("to", ["openslo", "sloth"])
+def test_an_objective_that_was_edited_under_its_certificate_has_drifted(tmp_path: Path, to: str) -> None:
+    place = Workspace.init(tmp_path / "here")
+    policy = '[[criterion]]\nname = "budget"\nkind = "burn_rate"\nslo = 0.995\nsince = 2026-01-01\n'
+    Policy(policy).save(place.root)
+    text = Certificate("budget", 1.0).comment() + FORMATS[to].write(Policy(policy).criteria[0], Queries(), 60.0).text
+    assert standing(place, {"slo.yml": text}, today=date(2026, 5, 31)) == []
+    edited = text.replace("99.5", "95.5").replace("0.995", "0.955")
+    (found,) = standing(place, {"slo.yml": edited}, today=date(2026, 5, 31))
+    assert found["why"] == "slo.yml has an objective of 0.955, and 0.995 was agreed"
+
+
 def test_the_command_exports_checks_and_takes_over(
     told: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str], promtool: str
 ) -> None:

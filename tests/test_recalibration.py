@@ -99,7 +99,9 @@ def test_an_unknown_with_complete_telemetry_counts_with_its_own_peak_and_an_imma
 # Candidates
 
 
-@pytest.mark.parametrize(("bound", "rounded"), [(0.012341, 0.0124), (0.0124, 0.0124), (1.0001, 1.01), (99.91, 100.0), (-0.98765, -0.987)])
+@pytest.mark.parametrize(
+    ("bound", "rounded"), [(0.012341, 0.0124), (0.0124, 0.0124), (0.07, 0.07), (1.0001, 1.01), (99.91, 100.0), (-0.98765, -0.987)]
+)
 def test_a_limit_is_rounded_up_to_three_digits(bound: float, rounded: float) -> None:
     assert rounded_up(bound) == pytest.approx(rounded)
     assert rounded_up(bound) >= bound
@@ -112,6 +114,8 @@ def test_no_candidate_is_further_from_the_incumbent_than_a_factor_two_nor_under_
     assert grid.bound.min() >= 0.04
     assert grid.bound.max() <= 0.16
     assert (grid.n[grid.incumbent], grid.bound[grid.incumbent], grid.distance[grid.incumbent]) == (5, 0.08, 0.0)
+    odd = grid_of(found, INCUMBENT.at(limit=0.0333), TERMS)
+    assert (odd.bound.min(), odd.bound.max()) == (0.0167, 0.0666), "three digits, and within the factor"
     low = criterion_of({"name": "e", "kind": "canary", "limit": 0.012, "series": "errors", "for": "2m"})
     assert grid_of(found, low, TERMS).bound.min() >= 0.01, "one point is the smallest difference that matters"
 

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from toolkit.criteria import Criterion
-from toolkit.criteria.policy import FILE, Policy
+from toolkit.criteria.policy import Policy
 from toolkit.criteria.terms import Terms
-from toolkit.errors import DataError
+from toolkit.exports.deployed import departures
 from toolkit.exports.terms import Certificate
 from toolkit.hindsight import judged, passages_of
 from toolkit.labels import labels_of
@@ -56,7 +56,7 @@ def standing(workspace: Workspace, files: Mapping[str, str] | None = None, *, to
     today = today or datetime.now(UTC).date()
     found = [*_expired(policy, today), *_outgrown(workspace, policy, today)]
     for name, text in (files or {}).items():
-        found += _drifted(policy, name, text, today)
+        found += departures(policy, name, text, today)
     return found
 
 
@@ -70,28 +70,6 @@ def _expired(policy: Policy, today: date) -> Iterator[dict[str, Any]]:
             yield _finding(
                 f"expired: {one.name}", f"to be looked at again by {one.expires}", f"knowngood recalibrate --criterion {one.name!r}"
             )
-
-
-def _drifted(policy: Policy, name: str, text: str, today: date) -> Iterator[dict[str, Any]]:
-    try:
-        certificates = Certificate.of(text)
-    except DataError as error:
-        yield _finding(f"unreadable: {name}", error.message, "knowngood export criteria")
-        return
-    if not certificates:
-        yield _finding(f"no certificate: {name}", "nobody can say what stands behind it", "knowngood export criteria")
-    agreed = {one.name: one for one in policy.in_force(today)}
-    for one in certificates:
-        current = agreed.get(one.criterion)
-        if current is None:
-            yield _finding(
-                f"not in force: {one.criterion}", f"{name} acts on it, and {FILE} does not know it", "remove it there, or adopt it"
-            )
-        elif current.setting() != one.limit:
-            why = f"{name} has {one.limit:g}, and {current.setting():g} was agreed"
-            yield _finding(f"drifted: {one.criterion}", why, "knowngood export criteria")
-        if one.expires is not None and one.expires <= today:
-            yield _finding(f"expired: {one.criterion} in {name}", f"its certificate ended on {one.expires}", "knowngood recalibrate")
 
 
 def _outgrown(workspace: Workspace, policy: Policy, today: date) -> Iterator[dict[str, Any]]:

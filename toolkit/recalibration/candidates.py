@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,12 +38,12 @@ class Grid:
 
 
 def rounded_up(bound: float, digits: int = DIGITS) -> float:
-    """The bound with so many digits, never smaller: a limit that people can read promises no less than the one that was found."""
+    """The bound with so many digits, never smaller: a limit that people can read promises no less than the one that was found. By its
+    decimals as they are written: 0.07 stays what it is."""
     if not math.isfinite(bound) or bound == 0:
         return bound
-    scale = 10.0 ** (digits - 1 - math.floor(math.log10(abs(bound))))
-    up = math.ceil(bound * scale) / scale
-    return up if up >= bound else math.ceil(bound * scale + 1) / scale
+    exact = Decimal(repr(float(bound)))
+    return float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - digits + 1), ROUND_CEILING))
 
 
 def floor_of(criterion: Criterion, terms: Terms) -> tuple[float, float]:
@@ -68,7 +69,7 @@ def grid_of(cases: Cases, criterion: Criterion, terms: Terms) -> Grid:
         values = np.unique(rises.value[(rises.value >= low) & (rises.value < high)])
         if len(values) > MOST:
             values = values[np.linspace(0, len(values) - 1, MOST).round().astype(int)]
-        bounds = {rounded_up(float(value)) for value in values} | ({low, high} if low <= high else set())
+        bounds = {rounded_up(float(value)) for value in values} | {rounded_up(low), -rounded_up(-high)}
         found += [(n, bound) for bound in sorted(bounds) if low <= bound <= high and (n, bound) != (number, own)]
     found.append((number, own))
     found.sort()
