@@ -37,7 +37,7 @@ ROLLBACKS: dict[str, Any] = {
     **dict.fromkeys(["id", "service", "environment", "mechanism", "trigger", "status", "incident", "episode", "storm"], pl.String),
     **dict.fromkeys(["outcome", "outcome_source"], pl.String),
     **dict.fromkeys(["production", "drill", "race", "code_level", "regretted", "to_known_good"], pl.Boolean),
-    **dict.fromkeys(["decided_at", "started_at", "completed_at", "at"], TIME),
+    **dict.fromkeys(["decided_at", "started_at", "completed_at", "reverted_committed_at", "at"], TIME),
     "episode_order": pl.Int64,
     "time_on_bad": SPAN,
 }
@@ -54,7 +54,7 @@ INCIDENTS: dict[str, Any] = {
 }
 # The practices' facts have the columns that publishing gives them.
 _PUBLISHED = {name: frame.schema for name, frame in practice_facts({}, facts_of({}, horizon=HORIZON), horizon=HORIZON).items()}
-PRACTICES = {name: schema for name, schema in _PUBLISHED.items() if name not in ("readiness", "hotfixes")}
+PRACTICES = {name: schema for name, schema in _PUBLISHED.items() if name not in ("readiness", "hotfixes", "rollbacks")}
 _number = count(1)
 
 

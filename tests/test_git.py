@@ -130,6 +130,20 @@ def test_what_is_no_revert(repo: Repository, message: str) -> None:
     assert undone(repo) == []
 
 
+def test_a_revert_tells_when_what_it_takes_back_was_committed_and_so_how_long_that_was(repo: Repository, tmp_path: Path) -> None:
+    repo.commit("01-02 10:00", {"a": "2"}, "The thing (#2)")
+    repo.commit("01-03 12:30", {"a": "1"}, 'Revert "The thing (#2)" (#3)')
+    repo.commit("01-05 12:00", {"a": "1"}, 'Revert "Lost"')
+    assert [row["from_committed_at"] for row in page(repo).records["rollback"]] == [at("01-02 10:00"), None]
+    Workspace.init(tmp_path, published_key=True)
+    workspace = Workspace(tmp_path)
+    engine.load_source(workspace, repo.path, "git")
+    publish(workspace)
+    found = measure(workspace, "time_to_revert", environment="code").row(0, named=True)
+    assert (found["n"], found["value"]) == (1, (24 + 2.5) * 60)
+    assert measure(workspace, "time_to_revert")["n"].to_list() in ([0, 0], [None, None])
+
+
 def test_a_revert_of_a_revert_is_a_reapply_and_what_follows_it_a_revert_again(repo: Repository) -> None:
     repo.commit("01-02 10:00", {"a": "2"}, "The thing (#2)")
     first = repo.commit("01-02 11:00", {"a": "1"}, 'Revert "The thing (#2)" (#3)')

@@ -427,11 +427,17 @@ def to_the_next_word(team: Team) -> Spans:
     return spans
 
 
+def to_revert(team: Team) -> Spans:
+    commits = [row for row in team.told["rollback"] if row["mechanism"] == "revert_commit" and row["from_committed_at"]]
+    return [(row["started_at"] - row["from_committed_at"], False) for row in commits]
+
+
 SPANS: dict[str, Callable[[Team], Spans]] = {
     "time_to_flag_off": to_flag_off,
     "time_to_acknowledge": to_acknowledge,
     "time_to_first_update": to_first_update,
     "update_gap": to_the_next_word,
+    "time_to_revert": to_revert,
 }
 
 

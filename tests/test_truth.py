@@ -18,8 +18,9 @@ from toolkit.synthetic import History, synthesize
 SIZES = [(2, 3), (3, 6), (4, 9)]
 CASES = [(seed, services, months) for seed in (1, 2, 3) for services, months in SIZES]
 GROUPS = ("dora", "recovery", "rollback", "hotfix")
-# What a gate let pass and when a hotfix came back to main are counted with the practices (test_practice_truth.py).
-NOT_COUNTED = {"skipped_gate_rate", "hotfix_drift"}
+# What a gate let pass, when a hotfix came back to main, and what a revert took back are counted with the practices
+# (test_practice_truth.py).
+NOT_COUNTED = {"skipped_gate_rate", "hotfix_drift", "time_to_revert"}
 CORE = sorted(name for name, metric in METRICS.items() if metric.group in GROUPS and name not in NOT_COUNTED)
 
 

@@ -146,6 +146,7 @@ class Rollback(Record):
     to_version: Name | None = Field(None, description="What was restored.")
     from_digest: Name | None = Field(None, description="Digest of what was rolled back.")
     to_digest: Name | None = Field(None, description="Digest of what was restored.")
+    from_committed_at: Time | None = Field(None, description="Commit time of what was rolled back, where that is a commit.")
     mechanism: Literal["redeploy", "gitops", "traffic", "flag", "database", "revert_commit"] = Field(
         "redeploy", description="By what means; revert_commit is code level and never in one number with the others."
     )

@@ -131,6 +131,7 @@ def to_revert(item: dict[str, Any]) -> dict[str, Any]:
         "service": item["service"],
         "environment": CODE,
         "from_version": item["undoes"],
+        "from_committed_at": item["undone_at"],
         "mechanism": "revert_commit",
         "reason": item["subject"],
         "started_at": item["at"],

@@ -16,6 +16,7 @@ from toolkit.facts.observed import PRODUCTION, typed
 from toolkit.facts.ownership import services
 from toolkit.facts.provenance import supply_facts
 from toolkit.facts.readiness import migrations, readiness
+from toolkit.facts.reverted import with_reverted
 from toolkit.facts.switches import flag_changes
 from toolkit.facts.verdicts import verdicts
 from toolkit.playbooks import Playbook, shipped
@@ -39,7 +40,8 @@ def practice_facts(
     zone: the workspace's, in which working days begin. playbooks: default, those that come with the product. waivers: by incident, the
     steps taken out of its playbook.
     Returns versions, gates, checks, provenance, verdicts, flag_changes, action_items, followups, communications, update_gaps, conformance,
-    services, readiness; and hotfixes, with when each came back to the main branch. The order of the input rows changes nothing.
+    services, readiness; and hotfixes, with when each came back to the main branch, and rollbacks, with when what
+    a revert commit took back was made. The order of the input rows changes nothing.
     """
     incidents, rollbacks, deployments = (tables[name] for name in ("incidents", "rollbacks", "deployments"))
     doubles = tables["doubles"]
@@ -55,6 +57,7 @@ def practice_facts(
     book = shipped() if playbooks is None else playbooks
     return {
         **made,
+        "rollbacks": with_reverted(rollbacks, records),
         "verdicts": verdicts(records, deployments, doubles, horizon=horizon, production=production),
         "flag_changes": flag_changes(records, incidents, rollbacks, horizon=horizon, production=production),
         "action_items": items,

@@ -17,6 +17,7 @@ __all__ = [
     "rollback_regret_rate",
     "rollback_success_rate",
     "time_on_bad_version",
+    "time_to_revert",
     "time_to_roll_back",
 ]
 
@@ -109,6 +110,22 @@ def time_to_roll_back() -> pl.Expr:
     time so far."""
     until = pl.coalesce("completed_at", pl.when(pl.col("status") == "in_progress").then("horizon"))
     return until - pl.coalesce("decided_at", "started_at")
+
+
+@metric(
+    Duration,
+    group="rollback",
+    fact="rollbacks",
+    title="Time to revert a commit",
+    at_code_level=True,
+    better="down",
+    excluded={"not at code level": ~pl.col("code_level")},
+    unknown="what it takes back, or when that was made, is not known",
+)
+def time_to_revert() -> pl.Expr:
+    """From a commit to the commit that takes it back, by the times of both. Code level: what was reverted may never have run, so it is in
+    no number with rollbacks of what did."""
+    return pl.col("started_at") - pl.col("reverted_committed_at")
 
 
 @metric(

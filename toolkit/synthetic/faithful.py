@@ -77,6 +77,7 @@ def _rollbacks(world: World) -> Iterator[Row]:
             "incident": attempt.outage.id if attempt.outage else None,
             "outcome": None if completed is None else "succeeded" if attempt.status == "completed" else attempt.status,
             "drill": attempt.drill,
+            "from_committed_at": undone.artifact.committed if undone and attempt.mechanism == "revert_commit" else None,
         }
 
 

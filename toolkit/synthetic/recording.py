@@ -118,6 +118,7 @@ def _rollback(attempt: Attempt, end: datetime, rng: Random) -> Row:
         "incident": attempt.outage.id if attempt.outage and rng.random() < 0.65 else None,
         "outcome": outcome if completed and rng.random() < 0.9 else None,
         "drill": attempt.drill,
+        "from_committed_at": undone.committed if undone and attempt.mechanism == "revert_commit" and rng.random() < 0.9 else None,
     }
 
 
