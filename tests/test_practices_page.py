@@ -107,6 +107,9 @@ def test_of_one_service_few_rows_are_counts_and_nowhere_is_worst(demo: Path, mon
     few = [number for number, told in ends.items() if told == "too few to sum up"]
     assert all(re.fullmatch(r"n \d|\d of \d", now[number]) for number in few)
     assert not any(cells(app, "Worst").values())
+    # A share of none is no number: nobody there rolls out by canary.
+    assert not now.keys() & {"Caught", "Missed", "Fixes that held"}
+    assert "Caught, Missed, False stops, Rightly quiet, Overridden: no rows." in said(app)
     (ready,) = [one.value for one in app.dataframe if "Back now?" in one.value.columns]
     assert list(ready["Service"]) == ["accounts"]
     (book,) = [one.value for one in app.dataframe if "As agreed" in one.value.columns]

@@ -41,7 +41,10 @@ def main() -> None:
         return
     scope_bar(whole)
     if data.overtaken(whole):
-        st.badge("Records, settings or rules have changed since: these facts are older. knowngood publish", color="orange")
+        st.badge(
+            "Records, settings or rules have changed since these facts were computed: knowngood publish brings them up to date",
+            color="orange",
+        )
     page.run()
 
 

@@ -49,7 +49,7 @@ def interval(row: dict[str, Any]) -> str:
     low, high, unit = row["low"], row["high"], row["unit"]
     behind = rows_behind(row)
     if row["censored"]:
-        behind += f", {row['censored']:,.0f} {'not followed so long' if row['kind'] == 'Within' else 'open'}"
+        behind += f", {row['censored']:,.0f} {'too recent' if row['kind'] == 'Within' else 'open'}"
     if row["kind"] == "Count" and low is None:
         return f"{str(unit).replace('per ', 'a ')}, {behind}"
     if low is None and high is None:

@@ -40,9 +40,11 @@ def practices() -> None:
 def card(whole: View, scope: Scope, group: str, rows: list[dict[str, Any]]) -> None:
     """One practice: its numbers, and below them the one that was chosen, taken apart."""
     st.subheader(group.capitalize())
-    told = [row for row in rows if row["n"] is not None]
-    for note in dict.fromkeys(row["note"] for row in rows if row["n"] is None):
-        names = ", ".join(row["title"] for row in rows if row["n"] is None and row["note"] == note)
+    # None of a kind in a week is a number; a share of none is not.
+    told = [row for row in rows if row["n"] or (row["n"] == 0 and row["kind"] == "Count")]
+    silent = [row for row in rows if row not in told]
+    for note in dict.fromkeys(row["note"] for row in silent):
+        names = ", ".join(row["title"] for row in silent if row["note"] == note)
         st.caption(plain(f"{names}: {note}."))
     for record, start, end in sorted({gap for row in rows for gap in row["gaps"]}):
         when = f"{start:%-d %B %Y %H:%M} to {end:%-d %B %Y %H:%M} UTC"
@@ -57,7 +59,7 @@ def card(whole: View, scope: Scope, group: str, rows: list[dict[str, Any]]) -> N
             selection_mode="single-row",
             alt=f"{group.capitalize()}: each number with interval, trend, where it is worst and what to do",
             column_config={
-                "Number": st.column_config.TextColumn(width="medium"),
+                "Number": st.column_config.TextColumn(width=245),
                 "95 %": st.column_config.TextColumn(width="medium"),
                 "Months": st.column_config.LineChartColumn("By month"),
                 "Worst": st.column_config.TextColumn(width="medium"),
@@ -89,7 +91,8 @@ def line(row: dict[str, Any]) -> dict[str, Any]:
 def by_step(whole: View, scope: Scope) -> None:
     """Each step of the playbooks, with recovery with it and without."""
     rows = data.steps(whole, scope)
-    with st.expander(f"Step by step: {len(rows)} steps of {rows['playbook'].n_unique()} playbooks"):
+    books = rows["playbook"].n_unique()
+    with st.expander(f"Step by step: {len(rows)} steps of {books} playbook{'' if books == 1 else 's'}"):
         st.caption(NOT_A_CAUSE + " Minutes from detection to recovery.")
         st.dataframe(
             pl.DataFrame([step(row) for row in rows.iter_rows(named=True)]),
