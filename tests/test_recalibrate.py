@@ -126,6 +126,19 @@ def test_the_command_prints_one_array(own: Workspace, capsys: pytest.CaptureFixt
     assert all(row["reasons"] for row in told)
 
 
+def test_a_criterion_that_has_seen_nothing_or_concerns_nobody_is_refused(own: Workspace) -> None:
+    path = own.root / "policy" / "criteria.toml"
+    agreed = path.read_text()
+    for more in ('series = "nothing"', 'series = "errors"\nservice_class = "nobody"'):
+        path.write_text(agreed.replace('series = "errors"', more))
+        units = recalibrate(Workspace(own.root))
+        assert units
+        assert {unit.found.verdict for unit in units} == {Verdict.REFUSE}
+        assert all(unit.guards.flips.at_most is None for unit in units)
+        assert "too_few_good" in report(units)
+    assert not own.journal.entries("test_used"), "where nothing was chosen nobody looked at the test"
+
+
 def test_without_criteria_it_says_how_to_begin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     publish(Workspace.init(tmp_path))
     Policy("version = 1\n").save(tmp_path)

@@ -62,7 +62,7 @@ def gathered(workspace: Workspace, criterion: Criterion, terms: Terms) -> Cases:
         human=human,
         harm=_harm(workspace, criterion, terms, rows, step),
         step=step,
-        rises=dict(_rises(seen, rows["deployment"])),
+        rises=dict(_rises(seen, rows["deployment"], criterion.n(step * 60))),
         elsewhere=stopped_elsewhere(workspace, criterion, labels, horizon_of(workspace)),
     )
 
@@ -112,11 +112,12 @@ def _clusters(storm: pl.Series, service: npt.NDArray[np.int64], services: int, t
     return np.where(names.is_null().to_numpy(), alone, names.fill_null(0).to_numpy() + len(service) + services)
 
 
-def _rises(seen: Passages, deployments: pl.Series) -> Iterator[tuple[int, Rises]]:
+def _rises(seen: Passages, deployments: pl.Series, number: int) -> Iterator[tuple[int, Rises]]:
+    """For each number that was replayed; where nothing was, for the criterion's own."""
     place = pl.DataFrame({"deployment": deployments}).with_row_index("row")
     profiles = seen.profiles.join(place, on="deployment").sort("n", "row", "t")
     numbers = sorted({*seen.profiles["n"].unique().to_list(), *seen.watched["in_force"].unique().to_list()})
-    for n in numbers or [1]:
+    for n in numbers or [number]:
         own = profiles.filter(pl.col("n") == n)
         yield int(n), Rises(own["row"].to_numpy().astype(np.int64), _minutes(own["t"]), own["value"].to_numpy())
 
