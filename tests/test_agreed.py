@@ -80,6 +80,12 @@ def test_criteria_deployed_otherwise_than_agreed_are_findings(own: Workspace, tm
     assert "drifted: canary errors" in what(json.loads(capsys.readouterr().out)["findings"])
 
 
+def test_a_file_that_is_no_text_is_a_finding_and_no_traceback(own: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_bytes(b"\xff\xfe# knowngood certificate\n")
+    assert f"no certificate: {tmp_path / 'rules.yml'}" in what(agreed_findings(own, [tmp_path / "rules.yml"]))
+    assert run(["criteria", "check", str(tmp_path / "rules.yml"), "--workspace", str(own.root)]) == 1
+
+
 def deployments(peak: np.ndarray) -> tuple[pl.DataFrame, Passages]:
     """Good deployments of two services, one a day, with these peaks at the number in force."""
     names = [f"d{place}" for place in range(len(peak))]

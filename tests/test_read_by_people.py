@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from toolkit.recalibration.question import question_of
 from toolkit.recalibration.recommend import answered, recommend
 from toolkit.recalibration.report import report
 from toolkit.recalibration.units import Unit
+from toolkit.recalibration.verdict import AT_MOST
 from toolkit.recalibration.worth import worth_of
 from toolkit.stats.strata import van_elteren
 
@@ -126,3 +129,10 @@ def test_early_stops_are_told_apart(unit: Unit) -> None:
     assert unit.found.test is not None
     early = replace(unit, found=replace(unit.found, test=replace(unit.found.test, early=3)))
     assert "3 bad ones would have been stopped before their incident began" in report([early])
+
+
+def test_every_reason_stands_in_the_docs_with_what_it_leaves_at_most(root: Path) -> None:
+    lines = (root / "docs" / "criteria.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `")]
+    told = {code: row[-1] for row in rows if row[-1] in ("refuse", "keep", "shadow") for code in re.findall(r"`(\w+)`", row[0])}
+    assert told == {code: verdict.word for code, verdict in AT_MOST.items()}

@@ -21,23 +21,33 @@ POLICY = "policy/criteria.toml"
 def agreed_findings(place: Workspace, files: Sequence[Path] = ()) -> Iterator[dict[str, Any]]:
     """Criteria that no longer stand, conditions that nobody can mean, and what was wrong with the telemetry: what, rows, why, next.
     files: exported criteria, as they are deployed. Nothing without a policy."""
-    import polars as pl
-
     from toolkit.criteria.lint import lint
     from toolkit.exports.standing import standing
 
     try:
         policy = place.policy
-        found = standing(place, {str(path): path.read_text(encoding="utf-8") for path in files}) if policy is not None else []
-        telemetry = place.facts.telemetry.collect()
-    except (KnowngoodError, AttributeError):
-        # Said already: the policy cannot be read, or nothing has been published since there are criteria.
+        found = (
+            standing(place, {str(path): path.read_text(encoding="utf-8", errors="replace") for path in files}) if policy is not None else []
+        )
+    except KnowngoodError:
+        # Said already: the policy cannot be read.
         return
     yield from ({"rows": 1, **one} for one in found)
     # A promise to look again by a day is about our days, not about the data's.
     for warned in lint(policy, today=datetime.now(UTC).date()) if policy is not None else ():
         if not warned.hint and warned.rule != "expired":
             yield {"what": f"criterion: {warned.criterion}", "rows": 1, "why": f"{warned.rule}: {warned.text}", "next": POLICY}
+    yield from _telemetry(place)
+
+
+def _telemetry(place: Workspace) -> Iterator[dict[str, Any]]:
+    import polars as pl
+
+    try:
+        telemetry = place.facts.telemetry.collect()
+    except (KnowngoodError, AttributeError):
+        # Nothing has been published, or not since there are criteria.
+        return
     rules = telemetry.group_by("rule").agg(pl.col("n").sum(), pl.len(), pl.col("text").first()).sort("rule")
     for rule, n, series, text in rules.rows():
         yield {
@@ -55,9 +65,9 @@ def agreed_hints(place: Workspace) -> Iterator[dict[str, Any]]:
 
     try:
         policy = place.policy
-        yield from _unwritten(place)
-    except (KnowngoodError, AttributeError):
-        return
+    except KnowngoodError:
+        policy = None
+    yield from _unwritten(place)
     for warned in lint(policy, today=datetime.now(UTC).date()) if policy is not None else ():
         if warned.hint:
             yield {"what": f"criterion: {warned.criterion}", "rows": 1, "why": f"{warned.rule}: {warned.text}", "next": POLICY}
@@ -71,7 +81,10 @@ def _unwritten(place: Workspace) -> Iterator[dict[str, Any]]:
 
     if not any((place.root / FOLDER).glob("*.toml")):
         return
-    rows = place.facts.conformance.filter(pl.col("verdict") == "unwritten").collect()
+    try:
+        rows = place.facts.conformance.filter(pl.col("verdict") == "unwritten").collect()
+    except (KnowngoodError, AttributeError):
+        return
     counted = rows.group_by("playbook", "what").agg(pl.len(), pl.col("incident").n_unique().alias("incidents")).sort("playbook", "what")
     for playbook, what, n, incidents in counted.rows():
         why = f"done in {incidents:,} incidents that fell under the playbook {playbook}, in which no step is shown by it"

@@ -170,7 +170,7 @@ def checked(
     """Whether what is deployed is what was agreed: expired, drifted, broken promises. Exit code 1 on findings, fit for a pull request."""
     from toolkit.exports.standing import standing
 
-    found = standing(opened(workspace), {str(path): path.read_text(encoding="utf-8") for path in files})
+    found = standing(opened(workspace), {str(path): path.read_text(encoding="utf-8", errors="replace") for path in files})
     if as_json:
         print_json(found)
     elif found:
