@@ -121,7 +121,7 @@ def test_a_gap_in_what_is_told_is_said_where_it_matters(demo: Path, tmp_path: Pa
     broken = emptied(demo, tmp_path / "gap", set(), set(), coverage=[gap])
     app = page(broken, "practices", monkeypatch, window="13w")
     told = [part.value for part in app.caption if "Nobody watched" in part.value]
-    assert told == ["▨ Nobody watched gates from 2 May 2026 00:00 to 9 May 2026 12:00 UTC: what happened then may be missing here."]
+    assert told == ["▨ Nobody watched gates from 2 May 2026 00:00 to 9 May 2026 12:00 UTC: what was then is not known here."]
     # It was over before the last four weeks began.
     assert "Nobody watched" not in said(page(broken, "practices", monkeypatch, window="4w"))
 

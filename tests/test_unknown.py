@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from builders import HORIZON, deployment, frames, history, incident, rollback
+from handmade import at as when
+from handmade import shipped, workspace
 
 from ingest import engine
 from tests.repositories import Repository, at
@@ -101,6 +103,24 @@ def test_without_any_incident_a_failure_rate_says_what_it_cannot_see() -> None:
     assert "no incidents" not in (seeing[1] or "")
 
 
+def test_what_was_shipped_while_nobody_told_of_gates_is_neither_tested_nor_untested() -> None:
+    gap = {"stream": "gates", "source": "ci", "start": when(3).isoformat(), "end": when(5).isoformat(), "gap": True}
+    told = {"artifact": 9, "gate": 9, "deployment": 9}
+    rows = [shipped(at=when(day), tested=day not in (3, 4)) for day in range(1, 8)]
+    w = workspace(practices={"provenance": rows}, coverage=[gap], records=told)
+    found = measure(w, "untested_deployments").row(0, named=True)
+    # Five of the seven, and both of those that seem untested are not among them.
+    assert (found["k"], found["n"]) == (0, 5)
+    assert found["note"] == "2 while nobody told of gates"
+    assert explain(w, "untested_deployments").excluded.rows() == [("while nobody told of gates", 2)]
+    assert measure(w, "traceable_rate").row(0, named=True)["n"] == 7
+    compared = compare(w, "untested_deployments", start=when(0), end=when(8)).row(0, named=True)
+    assert compared["n_after"] == 5
+    blind = workspace(practices={"provenance": rows}, coverage=[], records=told)
+    assert measure(blind, "untested_deployments").select("k", "n").row(0) == (2, 7)
+
+
 def test_only_what_tags_and_merges_tell_is_measured_of_them() -> None:
-    told = {"deployment_frequency", "change_lead_time", "hotfix_scope", "hotfix_scope_files", "hotfix_review_time", "hotfix_drift"}
+    told = {"deployment_frequency", "change_lead_time", "time_to_revert"}
+    told |= {"hotfix_scope", "hotfix_scope_files", "hotfix_review_time", "hotfix_drift"}
     assert {name for name, metric in METRICS.items() if metric.at_code_level} == told

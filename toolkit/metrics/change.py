@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from toolkit.errors import UsageError
-from toolkit.metrics.coverage import covered_weeks, followed
+from toolkit.metrics.coverage import covered_weeks, followed, watched
 from toolkit.metrics.explanation import rows_of
 from toolkit.metrics.measurement import chosen
 from toolkit.metrics.metric import METRICS, Count, Metric, Rate, Within
@@ -83,7 +83,7 @@ def compare(
     note. effect null: not compared; the note says why. Teams and people are not compared with each other.
     """
     w = published(w)
-    metrics, _ = chosen(names, group)
+    metrics = [watched(w, metric) for metric in chosen(names, group)[0]]
     before, after = _sides(w, against, window, start, end, service, environment)
     # Two services have no pace in common by which a date could be told.
     pace = None if before.service != after.service else (after.start, after.end)

@@ -12,7 +12,7 @@ from toolkit.metrics.metric import Metric
 from toolkit.metrics.reading import STREAMS, Published
 from toolkit.metrics.scope import Scope, moment
 
-__all__ = ["covered_weeks", "followed", "gaps_in"]
+__all__ = ["covered_weeks", "followed", "gaps_in", "watched"]
 
 WEEK = timedelta(days=7)
 # Theirs is the horizon of all facts.
@@ -30,6 +30,18 @@ def followed(w: Published, metric: Metric, scope: Scope) -> Scope:
             ends[row["stream"]] = max(ends.get(row["stream"], end), end)
     horizon = min([scope.horizon, *ends.values()])
     return replace(scope, horizon=horizon, end=min(scope.end, horizon))
+
+
+def watched(w: Published, metric: Metric) -> Metric:
+    """The metric, without the rows of a time in which nobody told of a record that it needs: a deployment of then had perhaps passed its
+    gates. The records that facts are stitched from are not asked: without them there is no row."""
+    gaps: dict[str, pl.Expr] = {}
+    for row in w.meta.get("coverage") or []:
+        if row.get("gap") and row["stream"] in set(metric.needs) - STITCHED:
+            reason = f"while nobody told of {row['stream'].replace('_', ' ')}"
+            inside = pl.col("at").is_between(moment(row["start"], UTC), moment(row["end"], UTC), closed="left")
+            gaps[reason] = gaps.get(reason, pl.lit(value=False)) | inside
+    return replace(metric, excluded={**metric.excluded, **gaps}, shown=(*metric.shown, *gaps)) if gaps else metric
 
 
 def covered_weeks(w: Published, fact: str, scope: Scope) -> list[tuple[float, bool]]:

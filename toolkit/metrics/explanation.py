@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from toolkit.metrics.coverage import covered_weeks, followed, gaps_in
+from toolkit.metrics.coverage import covered_weeks, followed, gaps_in, watched
 from toolkit.metrics.estimates import P90
 from toolkit.metrics.measurement import chosen, measure
 from toolkit.metrics.metric import Count, Metric, Rate, Within
@@ -58,7 +58,8 @@ def explain(
 ) -> Explanation:
     """Explains a metric (see measure() for its scope). <name>_p90 explains the 90th percentile."""
     w = published(w)
-    (metric,), _ = chosen([name], None)
+    (asked,), _ = chosen([name], None)
+    metric = watched(w, asked)
     when: dict[str, Any] = {"window": window, "start": start, "end": end, "service": service, "environment": environment}
     whole = window is None and start is None
     scope = followed(w, metric, scope_of(w, earliest=earliest(w, {metric.fact}) if whole else None, **when))

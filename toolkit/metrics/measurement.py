@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from toolkit.errors import UsageError
-from toolkit.metrics.coverage import followed
+from toolkit.metrics.coverage import followed, watched
 from toolkit.metrics.estimates import COLUMNS, P90, estimated, not_measured
 from toolkit.metrics.metric import METRICS, Duration, Metric
 from toolkit.metrics.reading import earliest, lacking, published
@@ -50,7 +50,8 @@ def measure(
     yours, more rows: `by` is then their own kind.
     """
     w = published(w)
-    metrics, wanted = chosen(names, group)
+    asked, wanted = chosen(names, group)
+    metrics = [watched(w, metric) for metric in asked]
     facts = {metric.fact for metric in metrics}
     scope = scope_of(
         w,

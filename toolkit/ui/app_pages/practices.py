@@ -48,7 +48,7 @@ def card(whole: View, scope: Scope, group: str, rows: list[dict[str, Any]]) -> N
         st.caption(plain(f"{names}: {note}."))
     for record, start, end in sorted({gap for row in rows for gap in row["gaps"]}):
         when = f"{start:%-d %B %Y %H:%M} to {end:%-d %B %Y %H:%M} UTC"
-        st.caption(f"▨ Nobody watched {record.replace('_', ' ')} from {when}: what happened then may be missing here.")
+        st.caption(f"▨ Nobody watched {record.replace('_', ' ')} from {when}: what was then is not known here.")
     if told:
         event = st.dataframe(
             pl.DataFrame([line(row) for row in told]),
