@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest import engine
-from ingest.mainline import History, arrivals
+from ingest.ancestry import History
+from ingest.mainline import arrivals
 from ingest.reverts import Message
 from ingest.sources import git
 from tests.repositories import Repository, at
@@ -154,6 +155,30 @@ def test_other_lines_under_the_same_words_are_another_change(repo: Repository) -
     repo.commit("01-12 10:00", {"b": "9\n"}, "Mend it again")
     repo.commit("01-12 11:00", {"b": "7\n"}, "Mend it")
     assert merges(repo)["Mend it"]["inferred_by"] == "derived:not_found"
+
+
+def test_a_branch_that_was_squashed_is_there_as_the_commit_that_does_all_of_it(repo: Repository) -> None:
+    repo.git("switch", "--quiet", "--create", "hotfix/login")
+    repo.commit("01-02 10:00", {"c": "1\n", "b": "eight\n"}, "Try")
+    repo.commit("01-02 11:00", {"c": None, "d": "1\n"}, "Mend it")
+    repo.git("switch", "--quiet", "main")
+    repo.commit("01-03 10:00", {"a": "1\n2\n"}, "Meanwhile (#2)")
+    repo.commit("01-04 10:00", {"b": "eight\n"}, "Half of it (#3)")
+    repo.git("checkout", "--quiet", "HEAD~1", "--", "b")
+    repo.commit("01-04 11:00", {}, "Back again (#4)")
+    repo.commit("01-05 10:00", {"b": "eight\n", "d": "1\n"}, "Hotfix login (#5)")
+    assert told(repo, "Mend it") == (at("01-05 10:00"), "Hotfix login (#5)", "same_change")
+    # What the first commit did alone is not on the line.
+    assert told(repo, "Try") == (None, None, "not_found")
+
+
+def test_a_branch_of_which_one_commit_is_missing_from_what_was_squashed_is_not_there(repo: Repository) -> None:
+    repo.git("switch", "--quiet", "--create", "hotfix/login")
+    for number, file in enumerate("cde"):
+        repo.commit(f"01-02 1{number}:00", {file: "1\n"}, f"Mend {file}")
+    repo.git("switch", "--quiet", "main")
+    repo.commit("01-05 10:00", {"c": "1\n", "d": "1\n"}, "Hotfix login (#5)")
+    assert told(repo, "Mend e") == (None, None, "not_found")
 
 
 def test_whatever_it_is_called_a_change_that_was_picked_keeps_its_authors_time(repo: Repository) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ingest.ancestry import History
+from ingest.copies import PICKED, PICKED_NUMBER
 from ingest.gitlog import Clone, Tag
 from ingest.globs import compiled
 from ingest.history import Progress, digest_of
-from ingest.mainline import PICKED, PICKED_NUMBER, History, arrivals
+from ingest.mainline import arrivals
 from ingest.pages import Page, Raw
 from ingest.reverts import Message, Revert, number_of, plain, reverts
 from toolkit.store.people import People
