@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
+from apps import MAIN, AppTest, said
 
 from toolkit.charts import contrast
 from toolkit.metrics import compare, measure
@@ -20,7 +20,6 @@ from toolkit.ui.sentences import quantity
 from toolkit.ui.state import choose_service
 from toolkit.workspace import Workspace
 
-MAIN = Path(__file__).resolve().parent.parent / "toolkit" / "ui" / "main.py"
 OF_CARDS = (
     "time_to_detect",
     "time_to_decide",
@@ -42,13 +41,6 @@ def shown(folder: Path, monkeypatch: pytest.MonkeyPatch, **address: str) -> AppT
     app.run()
     assert not app.exception, app.exception[0].message
     return app
-
-
-def said(app: AppTest) -> str:
-    """All that the page says in words."""
-    return "\n".join(
-        str(part.value) for kind in ("title", "subheader", "markdown", "caption", "info", "error", "code") for part in app.get(kind)
-    )
 
 
 @pytest.fixture

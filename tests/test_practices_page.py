@@ -9,8 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from streamlit.testing.v1 import AppTest
-from test_app import MAIN, said
+from apps import MAIN, AppTest, said
 
 from ingest.engine import load
 from toolkit.metrics import METRICS, measure

@@ -11,8 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
-from test_app import MAIN, said
+from apps import MAIN, AppTest, said
 from test_review import ANN, BOB, HOSTILE, ID
 
 from toolkit import publishing

@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.test_app import said, shown
+from tests.apps import said
+from tests.test_app import shown
 from toolkit.criteria.policy import Policy
 from toolkit.hindsight import judged
 from toolkit.labels import labels_of

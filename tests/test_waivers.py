@@ -11,7 +11,7 @@ import pytest
 from builders import deployment, event, frames, history, incident, rollback
 
 from ingest.engine import load
-from tests.test_app import MAIN, said
+from tests.apps import MAIN, AppTest, said
 from tests.test_decisions import settled
 from toolkit import publishing
 from toolkit.cli.entry import run
@@ -152,8 +152,6 @@ def test_a_waiver_changes_what_was_signed_and_a_signed_review_takes_none(place: 
 
 
 def test_on_the_page_a_step_is_waived_with_a_reason_and_shown_with_it(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from streamlit.testing.v1 import AppTest
-
     monkeypatch.setattr(publishing, "publish_soon", lambda _: None)
     monkeypatch.setenv("KNOWNGOOD_WORKSPACE", str(place.root))
     app = AppTest.from_file(str(MAIN), default_timeout=240)

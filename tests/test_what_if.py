@@ -12,7 +12,8 @@ from urllib.parse import parse_qs
 import polars as pl
 import pytest
 
-from tests.test_app import said, shown
+from tests.apps import said
+from tests.test_app import shown
 from toolkit.cli import entry
 from toolkit.criteria.policy import EXAMPLE, Policy
 from toolkit.hindsight import judged
