@@ -34,7 +34,6 @@ CARDS = ["Detect", "Decide", "Act", "Rollback success", "Change failure", "Deplo
 def shown(folder: Path, monkeypatch: pytest.MonkeyPatch, **address: str) -> AppTest:
     """The app on the workspace in `folder`, opened at an address."""
     monkeypatch.setenv("KNOWNGOOD_WORKSPACE", str(folder))
-    st.cache_data.clear()
     app = AppTest.from_file(str(MAIN), default_timeout=240)
     for name, value in address.items():
         app.query_params[name] = value
