@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -387,7 +388,7 @@ def fields(record: str) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("record", [name for name in RECORDS if name != "sample"])
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_record_comes_back_as_it_was_whatever_version_of_it_came_first(record: str, data: st.DataObject) -> None:
     older, newer = sorted(data.draw(st.tuples(fields(record), fields(record))), key=lambda row: row["revised_at"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -15,16 +14,13 @@ from typing import Any
 import polars as pl
 
 from ingest.engine import load
+from tests.warm import WARM
 from toolkit.store import ledger as ledgers
 from toolkit.store.ledger import Ledger
 from toolkit.workspace import Workspace
 
 KILLS = 50
 ROWS, KEYS, FLUSH = 780, 600, 100
-
-# A process that has imported all a load needs, and has neither opened a database nor started a thread, forks the children.
-WARM = multiprocessing.get_context("forkserver")
-WARM.set_forkserver_preload(["ingest.engine", "toolkit.workspace", "tests.test_crash"])
 
 
 def deployments(path: Path) -> Path:
@@ -49,7 +45,7 @@ def content(ledger: Ledger) -> tuple[str, pl.DataFrame, pl.DataFrame, list[str]]
 
 def loading(root: Path, path: Path, ready: Connection) -> None:
     ready.send("ready")
-    load(Workspace(root), path, "deployment", flush_rows=FLUSH)
+    load(Workspace(root), path, "deployment", flush_rows=2 * FLUSH)
 
 
 def start(site: Workspace, path: Path) -> BaseProcess:
@@ -64,8 +60,8 @@ def start(site: Workspace, path: Path) -> BaseProcess:
 def test_fifty_kills_leave_nothing_behind(tmp_path: Path) -> None:
     path = deployments(tmp_path / "d.csv")
     undisturbed = Workspace.init(tmp_path / "undisturbed", published_key=True)
-    began = time.monotonic()
-    load(undisturbed, path, "deployment", flush_rows=FLUSH)
+    child, began = start(undisturbed, path), time.monotonic()
+    child.join()
     whole = time.monotonic() - began
     expected = content(undisturbed.ledger)
     chance = random.Random(2)
@@ -85,7 +81,7 @@ def test_fifty_kills_leave_nothing_behind(tmp_path: Path) -> None:
             assert_equal(content(site.ledger), expected)
             finished += 1
             site = Workspace.init(tmp_path / str(finished), published_key=True)
-    report = load(site, path, "deployment", flush_rows=FLUSH)
+    report = load(site, path, "deployment", flush_rows=2 * FLUSH)
     assert (report.read, report.new) == (ROWS, expected[1].height)
     assert_equal(content(site.ledger), expected)
     assert finished > 0

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -538,8 +539,10 @@ def test_rows_far_behind_an_open_quote_are_rows(workspace: Workspace, tmp_path: 
 GARBAGE = ['"', '""', ",", "\xff", "x", "\0", "\\", '"a"b', "{", "}", "[", ":", "\ufeff", "\u2028", "\x1a", "\r"]
 
 
-@settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate), suppress_health_check=list(HealthCheck))
-@given(st.lists(st.none() | st.lists(st.sampled_from(GARBAGE), max_size=5), min_size=1, max_size=25), st.sampled_from(["csv", "jsonl"]))
+@settings(
+    max_examples=examples(5), deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate), suppress_health_check=list(HealthCheck)
+)
+@given(st.lists(st.none() | st.lists(st.sampled_from(GARBAGE), max_size=5), min_size=1, max_size=60), st.sampled_from(["csv", "jsonl"]))
 def test_good_lines_come_through_whatever_stands_between_them(lines: list[list[str] | None], suffix: str) -> None:
     """None is a good line, with quotes and separators in its cells."""
     good = []

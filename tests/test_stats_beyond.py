@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from lifelines import KaplanMeierFitter
 
 from toolkit.stats.changepoints import change_in_counts, change_in_rate
 from toolkit.stats.clusters import rate_intervals
@@ -263,6 +262,8 @@ def test_too_little_to_split_is_no_change() -> None:
 
 
 def test_the_share_left_at_an_age_and_its_interval_are_those_of_lifelines() -> None:
+    from lifelines import KaplanMeierFitter
+
     random = np.random.default_rng(7)
     spans, going = random.exponential(80, 200), random.random(200) < 0.4
     fitter = KaplanMeierFitter().fit(spans, ~going)

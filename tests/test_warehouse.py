@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +12,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from tests.warm import WARM
 from toolkit.errors import DataError
 from toolkit.store import warehouse
 from toolkit.store.connect import connect, opened
@@ -125,15 +122,14 @@ def test_a_version_cannot_leave_the_folder(tmp_path: Path) -> None:
 
 def test_readers_meet_a_whole_warehouse_while_others_publish(tmp_path: Path) -> None:
     warehouse.write(tmp_path, "v0", {"t": frame(0)}, {"number": 0})
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    writers = [context.Process(target=_publish, args=(str(tmp_path), offset, stop)) for offset in (0, 1)]
+    stop = WARM.Event()
+    writers = [WARM.Process(target=_publish, args=(str(tmp_path), offset, stop)) for offset in (0, 1)]
     for writer in writers:
         writer.start()
     seen: set[int] = set()
     reads, end = 0, time.monotonic() + 60
     try:
-        while time.monotonic() < end and (reads < 40 or len(seen) < 5):
+        while time.monotonic() < end and (reads < 25 or len(seen) < 5):
             path = warehouse.current(tmp_path)
             assert path is not None
             try:
@@ -164,28 +160,24 @@ def _publish(folder: str, offset: int, stop: Any) -> None:
         warehouse.write(Path(folder), f"v{number}", {"t": frame(number)}, {"number": number})
 
 
-PUBLISHER = """
-import sys
-from pathlib import Path
-import polars as pl
-from toolkit.store import warehouse
-from toolkit.store.connect import connect, opened
-print("ready", flush=True)
-number = 1
-while True:
-    number += 1
-    warehouse.write(Path(sys.argv[1]), f"v{number}", {"t": pl.DataFrame({"n": [number] * 50_000})}, {})
-"""
+def publishing(folder: Path, ready: Connection) -> None:
+    ready.send("ready")
+    number = 1
+    while True:
+        number += 1
+        warehouse.write(folder, f"v{number}", {"t": frame(number, 50_000)}, {})
 
 
 def test_a_publish_that_is_killed_leaves_the_published_one_whole(tmp_path: Path) -> None:
     warehouse.write(tmp_path, "v1", {"t": frame(1)}, {})
     for attempt in range(8):
-        with subprocess.Popen([sys.executable, "-c", PUBLISHER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            child.stdout.readline()
-            time.sleep(0.03 + attempt * 0.045)
-            os.kill(child.pid, signal.SIGKILL)
+        begun, ready = WARM.Pipe(duplex=False)
+        child = WARM.Process(target=publishing, args=(tmp_path, ready))
+        child.start()
+        assert begun.recv() == "ready"
+        time.sleep(0.03 + attempt * 0.045)
+        child.kill()
+        child.join()
         path = warehouse.current(tmp_path)
         assert path is not None
         assert set(warehouse.read(path, "t")["n"]) == {warehouse_number(path)}
