@@ -412,6 +412,10 @@ def test_the_command_says_what_could_be_rolled_back_now(demo: Path, capsys: pyte
     table = capsys.readouterr().out
     assert "back now?" in table
     assert "notifications" in table
+    # Twelve services side by side show answers; asked about one, what shows them, too.
+    assert "deployment:" not in table
+    assert run(["readiness", "--service", "checkout", "--workspace", str(demo)]) == 0
+    assert "(deployment:" in capsys.readouterr().out
     assert run(["readiness", "--service", "nope", "--workspace", str(demo)]) == 2
     assert "There are: accounts" in capsys.readouterr().err
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["COLUMNS", "DEFINITION", "FEW", "P90", "SERVICES_ONLY", "estimated", "not_measured", "rated"]
+__all__ = ["COLUMNS", "DEFINITION", "FEW", "NO_ROWS", "P90", "SERVICES_ONLY", "estimated", "not_measured", "rated"]
 
 DEFINITION = "knowngood"
 P90 = "_p90"
@@ -44,6 +44,7 @@ COLUMNS: dict[str, Any] = {
 }
 
 FEW = 5
+NO_ROWS = "no rows"
 # Of fewer than five clusters nothing follows about others.
 SERVICES_ONLY = "for these services only"
 MEDIAN_INTERVAL = 6
@@ -233,7 +234,7 @@ def _known(values: NDArray[np.float64]) -> pl.Series:
 
 def _few() -> list[pl.Expr]:
     return [
-        pl.when(pl.col("n") == 0).then(pl.lit("no rows")),
+        pl.when(pl.col("n") == 0).then(pl.lit(NO_ROWS)),
         pl.when((pl.col("n") > 0) & (pl.col("n") < FEW)).then(pl.format("{} rows: dots, no estimate", "n")),
     ]
 

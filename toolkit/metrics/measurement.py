@@ -11,7 +11,7 @@ import polars as pl
 
 from toolkit.errors import UsageError
 from toolkit.metrics.coverage import followed, watched
-from toolkit.metrics.estimates import COLUMNS, P90, estimated, not_measured
+from toolkit.metrics.estimates import COLUMNS, NO_ROWS, P90, estimated, not_measured
 from toolkit.metrics.metric import METRICS, Duration, Metric
 from toolkit.metrics.reading import earliest, lacking, published
 from toolkit.metrics.scope import By, Every, Scope, scope_of
@@ -78,7 +78,10 @@ def measure(
         for metric in of_fact if by is None else ():
             if metric.split is not None:
                 kinds = replace(known, by=metric.split)
-                frames[metric.name] = pl.concat([frames[metric.name], estimated(w, metric, tally(w, fact, [metric], kinds), kinds)])
+                told = estimated(w, metric, tally(w, fact, [metric], kinds), kinds)
+                # A kind of which no row counts, for no reason worth a word, is left unsaid; an empty month of one is not.
+                told = told.filter((pl.col("n") != 0) | (pl.col("note") != NO_ROWS).fill_null(value=True) | pl.lit(every is not None))
+                frames[metric.name] = pl.concat([frames[metric.name], told])
     rows = pl.concat([pl.DataFrame(schema=COLUMNS), *(frames[metric.name] for metric in metrics)])
     return rows if wanted is None else rows.filter(pl.col("metric").is_in(wanted))
 
