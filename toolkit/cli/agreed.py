@@ -26,9 +26,9 @@ def agreed_findings(place: Workspace, files: Sequence[Path] = ()) -> Iterator[di
 
     try:
         policy = place.policy
-        found = (
-            standing(place, {str(path): path.read_text(encoding="utf-8", errors="replace") for path in files}) if policy is not None else []
-        )
+        deployed = {str(path): path.read_text(encoding="utf-8", errors="replace") for path in files}
+        # Quick: a policy that is not published yet is a finding by itself.
+        found = standing(place, deployed, walk=False) if policy is not None else []
     except KnowngoodError:
         # Said already: the policy cannot be read.
         return

@@ -48,13 +48,16 @@ def certificate(workspace: Workspace, criterion: Criterion) -> Certificate:
     )
 
 
-def standing(workspace: Workspace, files: Mapping[str, str] | None = None, *, today: date | None = None) -> list[dict[str, Any]]:
-    """Findings: what, why, next. files: exported ones by name, held against the policy by their certificates."""
+def standing(
+    workspace: Workspace, files: Mapping[str, str] | None = None, *, today: date | None = None, walk: bool = True
+) -> list[dict[str, Any]]:
+    """Findings: what, why, next. files: exported ones by name, held against the policy. walk: whether telemetry is read for a policy that
+    is another than the one published; else only what was published speaks for or against a criterion."""
     policy = Policy.read(workspace.root)
     if policy is None:
         return []
     today = today or datetime.now(UTC).date()
-    found = [*_expired(policy, today), *_outgrown(workspace, policy, today)]
+    found = [*_expired(policy, today), *(_outgrown(workspace, policy, today) if walk or _as_published(workspace, policy) else ())]
     for name, text in (files or {}).items():
         found += departures(policy, name, text, today)
     return found
@@ -70,6 +73,10 @@ def _expired(policy: Policy, today: date) -> Iterator[dict[str, Any]]:
             yield _finding(
                 f"expired: {one.name}", f"to be looked at again by {one.expires}", f"knowngood recalibrate --criterion {one.name!r}"
             )
+
+
+def _as_published(workspace: Workspace, policy: Policy) -> bool:
+    return workspace.published and policy.content() == (workspace.meta.get("settings") or {}).get("criteria")
 
 
 def _outgrown(workspace: Workspace, policy: Policy, today: date) -> Iterator[dict[str, Any]]:

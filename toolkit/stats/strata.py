@@ -18,8 +18,6 @@ def van_elteren(value: Floats, later: npt.NDArray[np.bool_], stratum: Ints) -> f
 
     1 where no stratum has both groups. Values may be infinite.
     """
-    from scipy.stats import rankdata
-
     shift = variance = 0.0
     for one in np.unique(stratum):
         here = stratum == one
@@ -27,8 +25,10 @@ def van_elteren(value: Floats, later: npt.NDArray[np.bool_], stratum: Ints) -> f
         m = int(group.sum())
         if m in (0, total):
             continue
-        rank = rankdata(value[here])
-        ties = np.unique(rank, return_counts=True)[1].astype(float)
+        # Equal values share the mean of their ranks.
+        _, place, ties = np.unique(value[here], return_inverse=True, return_counts=True)
+        rank = (np.cumsum(ties) - (ties - 1) / 2)[place]
+        ties = ties.astype(float)
         weight = 1 / (total + 1)
         shift += weight * (float(rank[group].sum()) - m * (total + 1) / 2)
         spread = m * (total - m) / 12 * ((total + 1) - float((ties**3 - ties).sum()) / (total * (total - 1)))
