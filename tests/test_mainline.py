@@ -6,11 +6,13 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
+import handmade
 import polars as pl
 import pytest
 from builders import HORIZON, deployment, frames, history, t, told
 
 from toolkit.facts import facts_of
+from toolkit.facts.mainline import with_merges
 from toolkit.facts.practices import practice_facts
 from toolkit.metrics import explain, measure
 
@@ -27,17 +29,22 @@ def merged(at: str | None, sha: str = SHA, *, id: str = "m", **given: Any) -> Ro
     return told("merge", id, vcs_revision=sha, merged_at=at, **{"service": None} | given)
 
 
-def facts(*rows: Row, horizon: datetime = HORIZON) -> dict[str, pl.DataFrame]:
-    records = frames(history(deployment("v1", "9:00", vcs_revision="first"), *rows))
-    tables = facts_of(records, horizon=horizon)
-    return tables | practice_facts(records, tables, horizon=horizon)
+def hotfixes(*rows: Row, horizon: datetime = HORIZON) -> pl.DataFrame:
+    """The hotfixes among the deployments, with what the merges tell of them."""
+    ours = [row for row in rows if row["record"] == "deployment"]
+    shipped = [handmade.deployment(**{name: row[name] for name in _KEPT}, at=row["finished_at"]) for row in ours]
+    bare = pl.DataFrame([row | {"hotfix": "certain", "hotfix_source": "declared"} for row in shipped], schema=handmade.DEPLOYMENTS)
+    return with_merges(bare, frames(history(*rows)), horizon=horizon)
+
+
+_KEPT = ("source", "source_id", "service", "version")
 
 
 def place(*rows: Row, horizon: datetime = HORIZON, **meta: Any) -> Any:
-    tables = facts(*rows, horizon=horizon)
     counts = {name: sum(row["record"] == name for row in rows) for name in ("deployment", "merge")}
+    facts = {"hotfixes": hotfixes(*rows, horizon=horizon).lazy(), "deployments": pl.LazyFrame(schema=handmade.DEPLOYMENTS)}
     return SimpleNamespace(
-        facts=SimpleNamespace(**{name: frame.lazy() for name, frame in tables.items()}, owners=None),
+        facts=SimpleNamespace(**facts, owners=None),
         meta={"horizon": horizon.isoformat(), "records": counts} | meta,
         settings=SimpleNamespace(severities=[], time_zone="UTC"),
     )
@@ -104,7 +111,10 @@ def test_it_ends_where_merges_are_declared_to_end() -> None:
 
 
 def test_a_release_that_ended_no_incident_is_no_hotfix() -> None:
-    assert drift(deployment("v2", "10:00", vcs_revision=SHA), merged(None)) == (0, 0)
+    records = frames(history(deployment("v1", "9:00"), deployment("v2", "10:00", vcs_revision=SHA), hotfix("11:00"), merged(None)))
+    tables = facts_of(records, horizon=HORIZON)
+    found = practice_facts(records, tables, horizon=HORIZON)["hotfixes"]
+    assert found.select("id", "hotfix", "revision", "unmerged_until").rows() == [("v1.0.1 11:00", "certain", SHA, HORIZON)]
 
 
 # Which merge speaks of which hotfix
@@ -140,18 +150,18 @@ def test_the_registry_knows_the_commit_of_a_version() -> None:
 def test_of_several_who_saw_it_there_is_right_and_the_first_of_them() -> None:
     rows = [merged(None, id="1", observed_at="40d 0:00"), merged("9d 0:00", id="2"), merged("2d 0:00", id="3", merged_as="squashed")]
     for order in (rows, rows[::-1]):
-        (found,) = facts(hotfix("10:00"), *order)["hotfixes"].iter_rows(named=True)
+        (found,) = hotfixes(hotfix("10:00"), *order).iter_rows(named=True)
         assert (found["merged_at"], found["merged_as"], found["unmerged_until"]) == (t("2d 0:00"), "squashed", None)
 
 
 def test_what_was_merged_after_the_end_of_the_data_had_not_been_by_then() -> None:
-    (found,) = facts(hotfix("10:00"), merged("20d 0:00", merged_as="later"), horizon=t("10d 0:00"))["hotfixes"].iter_rows(named=True)  # type: ignore[arg-type]
+    (found,) = hotfixes(hotfix("10:00"), merged("20d 0:00", merged_as="later"), horizon=t("10d 0:00")).iter_rows(named=True)  # type: ignore[arg-type]
     assert (found["merged_at"], found["merged_as"], found["unmerged_until"]) == (None, None, t("10d 0:00"))
 
 
 def test_how_it_was_found_out_is_told() -> None:
-    (found,) = facts(hotfix("10:00"), merged("1d 0:00", inferred_by="derived:same_patch"))["hotfixes"].iter_rows(named=True)
-    assert found["merged_source"] == "derived:same_patch"
+    (found,) = hotfixes(hotfix("10:00"), merged("1d 0:00", inferred_by="derived:same_change")).iter_rows(named=True)
+    assert found["merged_source"] == "derived:same_change"
     (row,) = explain(place(hotfix("10:00"), merged("1d 0:00")), "hotfix_drift").inferred.filter(pl.col("column") == "merged").rows()
     assert row == ("merged", 1, 1, 0, 0, 0.0)
 

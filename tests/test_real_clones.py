@@ -80,7 +80,8 @@ def test_every_revert_is_found_and_takes_back_the_same(real: Callable[..., tuple
     found = {item["commit"]: item["undoes"] for item in reverts}
     grouped = {sha for item in reverts for sha in item["again"]}
     with listed.open() as file:
-        expected = {row["revert_sha"]: row["reverted_sha"] for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    expected = {row["revert_sha"]: row["reverted_sha"] for row in rows}
     # Reverts of reverts bring something back: they are in the list and not among ours.
     brought_back = {sha for sha, undone in expected.items() if undone in expected or undone in found}
     alone = expected.keys() - grouped - brought_back
@@ -88,6 +89,12 @@ def test_every_revert_is_found_and_takes_back_the_same(real: Callable[..., tuple
     different = {sha for sha in alone if found[sha] != expected[sha]}
     # One takes back the copy of a fix on its own release branch, which the list ascribes to another branch's copy.
     assert different <= {"fb727cf7c1ea579854ff0f0323f291ab02174347"}
+    hours = {row["revert_sha"]: float(row["time_to_revert_h"]) for row in rows if found.get(row["revert_sha"]) == row["reverted_sha"]}
+    spans = {
+        row["evidence"][0]: row["started_at"] - row["from_committed_at"] for row in page.records["rollback"] if row["from_committed_at"]
+    }
+    assert len(hours) > 30
+    assert {sha: spans[sha].total_seconds() / 3600 for sha in hours} == pytest.approx(hours, abs=0.001)
 
 
 @pytest.mark.parametrize(("project", "drifting"), [("prometheus+prometheus", 0.2), ("argoproj+argo-cd", 0.5)])
