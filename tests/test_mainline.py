@@ -157,6 +157,8 @@ def test_of_several_who_saw_it_there_is_right_and_the_first_of_them() -> None:
 def test_what_was_merged_after_the_end_of_the_data_had_not_been_by_then() -> None:
     (found,) = hotfixes(hotfix("10:00"), merged("20d 0:00", merged_as="later"), horizon=t("10d 0:00")).iter_rows(named=True)  # type: ignore[arg-type]
     assert (found["merged_at"], found["merged_as"], found["unmerged_until"]) == (None, None, t("10d 0:00"))
+    (found,) = hotfixes(hotfix("10:00"), merged(None, observed_at="20d 0:00"), horizon=t("10d 0:00")).iter_rows(named=True)  # type: ignore[arg-type]
+    assert found["unmerged_until"] == t("10d 0:00")
 
 
 def test_how_it_was_found_out_is_told() -> None:
