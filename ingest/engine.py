@@ -59,17 +59,19 @@ def load(
     *,
     source: str | None = None,
     flush_rows: int = FLUSH_ROWS,
+    skip_known: bool = False,
 ) -> RunReport:
     """Load one file as records of one kind. Raises KnowngoodError where the file as a whole cannot be read.
 
     `revised` is the version of rows that carry none; without it the time of loading is. So among rows that carry no version the load
-    that began last wins, and within one file the row with the greatest content hash.
+    that began last wins, and within one file the row with the greatest content hash. `skip_known`: a file that is in already, byte for
+    byte and with this mapping, is left alone.
     """
     how = Mapping.read(mapping) if mapping is not None else Mapping()
     if revised is not None and revised.tzinfo is None:
         raise UsageError(f"{revised.isoformat()} has no time zone: write {revised.isoformat()}Z.")
     with hold(site.ledger.folder / "sync.lock"):
-        return _load(site.ledger, Path(path), record, how, source or how.source or "files", revised, flush_rows, skip_known=False)
+        return _load(site.ledger, Path(path), record, how, source or how.source or "files", revised, flush_rows, skip_known=skip_known)
 
 
 def retry(site: Site, mapping: Path | None = None) -> list[RunReport]:

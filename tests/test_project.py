@@ -87,7 +87,9 @@ def test_the_wheel_carries_what_the_app_needs_and_no_tests(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"toolkit", "ingest", next(n.split("/")[0] for n in names if "dist-info" in n)}
 
 
-def test_a_wheel_installed_elsewhere_runs_the_demo_in_a_workspace_of_its_own(wheel: Path, root: Path, tmp_path: Path) -> None:
+def test_a_wheel_installed_elsewhere_runs_the_demo_in_a_workspace_of_its_own(
+    wheel: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     home = tmp_path / "elsewhere"
     venv.create(home, with_pip=False)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))
@@ -114,6 +116,7 @@ def test_a_wheel_installed_elsewhere_runs_the_demo_in_a_workspace_of_its_own(whe
     assert [path.name for path in work.iterdir()] == [".demo"]
     first = (work / ".demo" / ".knowngood" / "CURRENT").read_text()
     assert command(["demo", "--dir", str(work / ".demo")]) == 0
+    assert "deployments.csv is there already" in capsys.readouterr().err
     assert (work / ".demo" / ".knowngood" / "CURRENT").read_text() == first, "the same again, from the source tree too"
 
 

@@ -69,8 +69,8 @@ def demo(
     for record in RECORDS:
         path = place.root / "sample" / file_name(record)
         if path.exists():
-            report = engine.load(place, path, record, source="sample")
-            talk(f"{report.read:,} rows of {path.name}")
+            report = engine.load(place, path, record, source="sample", skip_known=True)
+            talk(f"{path.name} is there already" if report.skipped else f"{report.read:,} rows of {path.name}")
     # The rule that the simulated team goes by.
     Policy(EXAMPLE).save(place.root)
     version = publish(place)
