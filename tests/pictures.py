@@ -25,6 +25,12 @@ def main() -> None:
             seen.page.locator('[role="dialog"]').get_by_text("rows counted").wait_for()
             seen.page.wait_for_timeout(2_000)
             seen.page.screenshot(path=docs / "explained.png")
+        with opened(browser, f"{address}/retrospective?incident=INC-1199", height=1150) as seen:
+            seen.page.wait_for_timeout(1_000)
+            seen.page.screenshot(path=docs / "retrospective.png", clip={"x": 0, "y": 175, "width": 1280, "height": 790})
+        with opened(browser, f"{address}/thresholds", height=1150) as seen:
+            seen.page.wait_for_timeout(1_000)
+            seen.page.screenshot(path=docs / "thresholds.png", clip={"x": 0, "y": 175, "width": 1280, "height": 850})
         started.close()
     sys.stdout.write("".join(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1000:,.0f} kB\n" for path in sorted(docs.glob("*.png"))))
 

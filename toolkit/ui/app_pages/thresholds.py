@@ -61,6 +61,7 @@ def thresholds() -> None:
     silence(whole, found, replays["in force"])
     unknown(replays["yours"])
     moving(found, limit, n, replays["yours"])
+    parts.footer(whole, whole.facts.incidents.filter(pl.col("production")).collect())
 
 
 def chosen(whole: View, current: Policy) -> Seen:
