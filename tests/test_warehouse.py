@@ -72,6 +72,14 @@ def test_columns_of_a_long_table_that_say_little_stand_apart_and_nobody_notices(
     assert (whole, undone) == (rows, 20)
 
 
+def test_a_warehouse_of_an_older_program_says_to_publish_again(tmp_path: Path) -> None:
+    path = warehouse.write(tmp_path, "v1", {"t": frame(1)}, {})
+    with duckdb.connect(str(path)) as con:
+        con.execute("ALTER TABLE tables DROP COLUMN layout")
+    with pytest.raises(DataError, match="knowngood publish"):
+        warehouse.read(path, "t")
+
+
 def test_the_pointer_names_the_newest_and_the_last_two_stay(tmp_path: Path) -> None:
     assert warehouse.current(tmp_path) is None
     for number in range(4):

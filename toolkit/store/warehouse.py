@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 
 from toolkit.errors import DataError
@@ -83,7 +84,10 @@ def schema(path: Path, table: str) -> pl.Schema:
 
 
 def _entry(con: Any, path: Path, table: str) -> tuple[pl.Schema, Layout]:
-    found = con.execute("SELECT types, layout FROM tables WHERE name = ?", [table]).fetchall()
+    try:
+        found = con.execute("SELECT types, layout FROM tables WHERE name = ?", [table]).fetchall()
+    except duckdb.BinderException:
+        raise DataError(f"{path.name} was published by another version of knowngood. Run `knowngood publish`.") from None
     if not found:
         names = [name for (name,) in con.execute("SELECT name FROM tables ORDER BY name").fetchall()]
         raise KeyError(f"No table {table!r} in {path.name}. There are: {', '.join(names)}.")
