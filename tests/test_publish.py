@@ -11,11 +11,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 from examples import FIRST, examples
 
 from ingest.engine import load
+from toolkit.errors import DataError
 from toolkit.publish import horizon_of, publish
 from toolkit.store import warehouse
 from toolkit.synthetic import file_name, synthesize
@@ -74,6 +76,16 @@ def test_publishing_again_without_news_writes_nothing(site: Workspace) -> None:
     before = site.warehouse.stat().st_mtime_ns
     publish(site)
     assert site.warehouse.stat().st_mtime_ns == before
+
+
+def test_what_an_older_program_laid_otherwise_is_published_again(site: Workspace) -> None:
+    version = publish(site)
+    with duckdb.connect(str(site.warehouse)) as con:
+        con.execute("ALTER TABLE tables DROP COLUMN layout")
+    with pytest.raises(DataError, match="knowngood publish"):
+        site.facts.deployments.collect()
+    assert publish(site) == version
+    assert len(site.facts.deployments.collect())
 
 
 def test_a_setting_that_changes_the_facts_changes_the_version(site: Workspace) -> None:

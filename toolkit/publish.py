@@ -68,7 +68,7 @@ def _published(workspace: Workspace, *, force: bool) -> str:
         digest, coverage = ledger.digest(), ledger.coverage()
         version = version_of(digest, settings, coverage, digest_of(decided))
         path = warehouse.current(workspace.state)
-        if not force and path is not None and path.exists() and warehouse.meta(path).get("version") == version:
+        if not force and path is not None and warehouse.is_readable(path) and warehouse.meta(path).get("version") == version:
             return version
         migrations = ledger.migrations()
         records = {name: _read(ledger, name) for name in dict.fromkeys((*STITCHED, *KEPT))}

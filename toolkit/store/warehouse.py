@@ -18,7 +18,7 @@ from toolkit.store.connect import connect, literal, opened, quoted, select_list
 from toolkit.store.layout import Layout, create, lay, layout_of, put_together
 from toolkit.store.lock import hold
 
-__all__ = ["current", "meta", "read", "schema", "tables", "write"]
+__all__ = ["current", "is_readable", "meta", "read", "schema", "tables", "write"]
 
 Tables = Mapping[str, pl.DataFrame] | Iterable[tuple[str, pl.DataFrame]]
 
@@ -81,6 +81,14 @@ def schema(path: Path, table: str) -> pl.Schema:
     """The types of a table's columns. Raises KeyError for a table that the warehouse at `path` does not have."""
     with _opened(path) as con:
         return _entry(con, path, table)[0]
+
+
+def is_readable(path: Path) -> bool:
+    """Whether it is there, and lies as this program lays it: another release may lay equal facts otherwise."""
+    try:
+        return path.exists() and all(schema(path, table) is not None for table in tables(path)[:1])
+    except DataError:
+        return False
 
 
 def _entry(con: Any, path: Path, table: str) -> tuple[pl.Schema, Layout]:
