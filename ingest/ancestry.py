@@ -17,9 +17,11 @@ class History:
     messages: dict[str, Message] = field(default_factory=dict)
     parents: dict[str, list[str]] = field(default_factory=dict)
     authored: dict[str, int] = field(default_factory=dict)
+    trees: dict[str, str] = field(default_factory=dict)
 
-    def add(self, message: Message, parents: list[str], authored: str) -> None:
-        """One commit more."""
+    def add(self, message: Message, parents: list[str], authored: str, tree: str) -> None:
+        """One commit more. tree: the name of all that is in it."""
+        self.trees[message.sha] = tree
         self.messages[message.sha] = message
         self.parents[message.sha] = parents
         self.authored[message.sha] = int(authored) if authored.isdigit() else 0
@@ -55,8 +57,12 @@ class History:
         return list(found)
 
     def changing(self, shas: Iterable[str]) -> list[str]:
-        """Those that are no merges."""
-        return [sha for sha in shas if len(self.parents[sha]) < 2]
+        """Those that change anything, and are no merges."""
+        return [
+            sha
+            for sha in shas
+            if not (parents := self.parents[sha]) or (len(parents) == 1 and self.trees[sha] != self.trees.get(parents[0]))
+        ]
 
     def fork(self, sha: str, came: Mapping[str, str]) -> list[str]:
         """Where the commit's branch left the main line; nothing where it never was on it."""

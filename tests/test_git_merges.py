@@ -201,6 +201,12 @@ def test_a_release_is_there_once_all_that_is_new_in_it_is_and_its_version_is_no_
     assert told(repo, "Bump version to 1.0.1") == (at("01-12 10:00"), "fix: one (#2)", "cherry_pick")
 
 
+def test_a_commit_that_changes_nothing_is_missed_nowhere(repo: Repository) -> None:
+    released(repo, ("01-02 10:00", {"c": "1"}, "fix: one (#2)"), ("01-02 11:00", {}, "Run the pipeline again"))
+    repo.commit("01-12 10:00", {"c": "1"}, "fix: one (#2)")
+    assert told(repo, "Run the pipeline again") == (at("01-12 10:00"), "fix: one (#2)", "cherry_pick")
+
+
 def test_a_release_ships_what_came_after_the_release_before(repo: Repository) -> None:
     released(repo, ("01-02 10:00", {"c": "1"}, "Never on main"))
     repo.git("switch", "--quiet", "release-1")
@@ -316,7 +322,7 @@ def histories(draw: st.DrawFn) -> History:
     for number in range(draw(st.integers(1, 14))):
         parents = draw(st.lists(st.integers(0, number - 1), unique=True, max_size=3)) if number else []
         message = Message(f"{number}", at("01-01 00:00") + timedelta(hours=number), f"Change {number}")
-        history.add(message, [str(one) for one in parents], str(number))
+        history.add(message, [str(one) for one in parents], str(number), f"tree {number}")
     return history
 
 

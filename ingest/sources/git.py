@@ -186,9 +186,9 @@ def _revert(one: Revert, service: str) -> dict[str, Any]:
 
 
 def _walk(clone: Clone, tips: list[str], history: History) -> None:
-    for commit in clone.walk(tips, first_parent=False, fields=["%P", "%at", "%s", "%b"]):
-        parents, authored, subject, body = commit.fields
-        history.add(Message(commit.sha, commit.at, subject[:LONGEST_SUBJECT], body), parents.split(), authored)
+    for commit in clone.walk(tips, first_parent=False, fields=["%P", "%at", "%T", "%s", "%b"]):
+        parents, authored, tree, subject, body = commit.fields
+        history.add(Message(commit.sha, commit.at, subject[:LONGEST_SUBJECT], body), parents.split(), authored, tree)
 
 
 def _hotfixes(history: History, main: set[str], taken_back: list[Revert]) -> list[dict[str, Any]]:
