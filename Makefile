@@ -9,7 +9,7 @@ PYTHON ?= $(NEWEST)
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help app setup test check format bench study sample notebooks pictures lock clean
+.PHONY: help app setup test check style format bench study sample notebooks pictures lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -19,13 +19,19 @@ app: $(VENV)/.runtime ## the app on the synthetic sample, in .demo/
 
 setup: $(VENV)/.dev ## everything that work on the project needs
 
-test: setup check ## checks, then every test; says what was skipped and why
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs
+# The types are judged while the tests run, and printed after them; either makes it fail.
+test: style ## the checks and every test; says what was skipped and why
+	@types=$$(mktemp); $(BIN)/mypy >$$types 2>&1 & judge=$$!; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -rs; tests=$$?; \
+	wait $$judge; judged=$$?; cat $$types; rm -f $$types; \
+	test $$tests -eq 0 -a $$judged -eq 0
 
-check: setup ## style, types, and who may import whom
+check: style ## style, types, and who may import whom
+	$(BIN)/mypy
+
+style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: setup ## let ruff lay out the code
