@@ -17,9 +17,9 @@ __all__ = ["PICKED", "PICKED_NUMBER", "SQUASHED", "alike", "named", "squashed"]
 PICKED = re.compile(r"\(cherry picked from commit ([0-9a-f]{7,64})\)")
 PICKED_NUMBER = re.compile(r"\([^()]*cherry[ -]?pick(?:ed)?[^()#]*#(\d+)[^()]*\)", re.IGNORECASE)
 # Of a commit that changes more, whether another one does the same is not asked: a reformatting, a vendored library, an attack.
-_MOST_FILES = 50
+_MOST_FILES = 20
 _LARGEST = 1 << 17
-_AT_ONCE = 25
+_AT_ONCE = 50
 # So many commits of a branch, brought to the line as one so soon after the last of them.
 SQUASHED, _SOON = range(2, 21), timedelta(days=30)
 # Words that more commits share ("Fix typo"), or a second in which more were made (an import), tell of none.
