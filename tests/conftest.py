@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from toolkit.workspace import Workspace
 
+# Workers share the processors, and frames of a few rows gain nothing by threads (polars reads this when it is first imported). That the
+# number of threads changes no table is for test_publish.py to say.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
 # Databases wait for the disk at each write. No test pulls the plug, so that memory does as well.
 MEMORY = Path("/dev/shm")
 if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 3 * 2**30:

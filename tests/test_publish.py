@@ -33,7 +33,9 @@ def history() -> dict[str, pl.DataFrame]:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, history: dict[str, pl.DataFrame]) -> Workspace:
-    return loaded(tmp_path_factory.mktemp("plain"), history, seed=0, pieces=1)
+    workspace = loaded(tmp_path_factory.mktemp("plain"), history, seed=0, pieces=1)
+    publish(workspace)
+    return workspace
 
 
 def tables_of(workspace: Workspace) -> dict[str, str]:
@@ -53,7 +55,6 @@ def loaded(root: Path, history: dict[str, pl.DataFrame], *, seed: int, pieces: i
             path = root / f"{number}-{file_name(name)}".replace(".csv", ".parquet")
             piece.write_parquet(path)
             load(workspace, path, name)
-    publish(workspace)
     return workspace
 
 
@@ -64,10 +65,12 @@ def site(plain: Workspace, tmp_path: Path) -> Workspace:
 
 
 @pytest.mark.parametrize("number", range(1, examples(2) + 1))
-def test_the_same_input_in_any_order_and_cut_gives_the_same_version_and_tables(
-    tmp_path: Path, history: dict[str, pl.DataFrame], plain: Workspace, number: int
+def test_the_same_input_in_any_order_and_cut_on_any_number_of_threads_gives_the_same_version_and_tables(
+    root: Path, tmp_path: Path, history: dict[str, pl.DataFrame], plain: Workspace, number: int
 ) -> None:
     other = loaded(tmp_path, history, seed=FIRST + number, pieces=1 + number % 4)
+    threads = os.environ | {"POLARS_MAX_THREADS": str(1 + number), "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "-m", "toolkit.cli", "publish", "--workspace", tmp_path], check=True, env=threads, cwd=tmp_path)
     assert other.meta["version"] == plain.meta["version"]
     assert tables_of(other) == tables_of(plain)
 
