@@ -109,7 +109,7 @@ def test_what_is_part_of_the_branch_is_what_git_says_is(real: Callable[..., tupl
     told = {row["vcs_revision"]: row for row in page.records["merge"]}
     releases = {row["vcs_revision"] for row in page.records["deployment"] if row["environment"] == "tags"}
     # Of a few, changes are too large to be compared.
-    assert len(releases - told.keys()) / len(releases) < 0.1
+    assert len(releases - told.keys()) / len(releases) < 0.15
     releases &= told.keys()
     merged = said(
         "for-each-ref", "--merged=HEAD", "--format=%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)", "refs/tags"
