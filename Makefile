@@ -82,8 +82,9 @@ ifneq ($(UV),)
 install = $(UV) pip install --python $(BIN)/python --require-hashes -q -r $(1) \
 	&& $(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation -q -e .
 else
-install = $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -q -r $(1) \
-	&& $(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -q -e .
+# Not compiled ahead, as uv does not: most of what is installed is never imported.
+install = $(BIN)/python -m pip install --disable-pip-version-check --no-compile --require-hashes -q -r $(1) \
+	&& $(BIN)/python -m pip install --disable-pip-version-check --no-compile --no-deps --no-build-isolation -q -e .
 endif
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python

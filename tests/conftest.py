@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
 
     from toolkit.workspace import Workspace
+
+# What is imported is compiled once, not in each of the many processes that tests start, whatever the machine's own setting is.
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+sys.dont_write_bytecode = False
 
 # Workers share the processors, and frames of a few rows gain nothing by threads (polars reads this when it is first imported). That the
 # number of threads changes no table is for test_publish.py to say.
