@@ -64,16 +64,18 @@ class Tally:
 def clustered(sums: pl.DataFrame, *, cells: int) -> tuple[Ints, Ints, Ints, Ints]:
     """cell, cluster, k, n: the storm is a cluster; in a cell of several services each service is one; else each row is its own.
 
-    sums: _cell (0 … cells−1), _service and _storm as numbers (−1: no storm), k, n; rows with n = 0 are in no cluster."""
+    sums: one row per _cell (0 … cells−1), _service and _storm (−1: no storm), with k and n; rows with n = 0 are in no cluster."""
     import numpy as np
 
     sums = sums.filter(pl.col("n") > 0)
     cell, service, storm, k, n = (sums[column].to_numpy().astype(np.int64) for column in ("_cell", "_service", "_storm", "k", "n"))
     services = int(service.max(initial=0)) + 1
-    pairs = np.unique(cell * services + service)
-    several = np.bincount(pairs // services, minlength=cells)[cell] > 1
+    stormy = bool((storm >= 0).any())
+    # Without storms each row is another service of its cell already.
+    its_services = np.unique(cell * services + service) // services if stormy else cell
+    several = np.bincount(its_services, minlength=cells)[cell] > 1
     cluster = np.where(storm >= 0, storm + services, np.where(several, service, INDEPENDENT))
-    if (storm < 0).all():
+    if not stormy:
         return cell, cluster, k, n
     width = services + int(storm.max()) + 2
     keys, into = np.unique(cell * width + cluster + 1, return_inverse=True)
