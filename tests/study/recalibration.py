@@ -195,6 +195,10 @@ those of {future:,} further deployments.
 
 {table}
 
+- **Adopt** grows with the number of deployments and with what there is to gain. These teams start far from the best limit: it is worth half
+  as much again. A team that starts nearer to it adopts less often at the same size, and keeps what it has; where nothing is to be gained,
+  one in fifty does. What is run dry at 1,500 and more is almost all for an alarm that good deployments have changed, which at this level
+  comes by chance in a few of a hundred.
 - **Adopted, over the cap**: the limit truly stops more good deployments than promised. **A bound of five over the cap**: at least one of
   the five smallest admissible limits truly does; the chance of that is what δ limits.
 - **Gain passes**: the lower bound of the gain on deployments left out of the choice lies above 0. Where there is nothing to gain, each
