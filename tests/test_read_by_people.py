@@ -128,7 +128,7 @@ def test_where_the_limit_in_force_is_the_best_each_bar_stands_alone(unit: Unit) 
 def test_early_stops_are_told_apart(unit: Unit) -> None:
     assert unit.found.test is not None
     early = replace(unit, found=replace(unit.found, test=replace(unit.found.test, early=3)))
-    assert "3 bad ones would have been stopped before their incident began" in report([early])
+    assert "3 bad ones would have been stopped before the incident began" in report([early])
 
 
 def test_every_reason_stands_in_the_docs_with_what_it_leaves_at_most(root: Path) -> None:

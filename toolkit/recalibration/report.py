@@ -111,7 +111,8 @@ def _unknown(unit: Unit) -> Iterator[str]:
         if test.not_identified:
             yield f"On {test.not_identified} deployments that ended early, what this limit would have done later is not in the data."
     if test is not None and test.early:
-        yield f"{test.early} bad ones would have been stopped before their incident began: counted apart, neither caught nor saved."
+        who = "1 bad one" if test.early == 1 else f"{test.early} bad ones"
+        yield f"{who} would have been stopped before the incident began: counted apart, neither caught nor saved."
     for one in unit.found.drift:
         if one.p is None:
             yield f"Drift, {one.what}: untested, with {one.earlier} and {one.later} good deployments."
