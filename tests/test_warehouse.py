@@ -58,18 +58,33 @@ def test_columns_of_a_long_table_that_say_little_stand_apart_and_nobody_notices(
             "took": [timedelta(seconds=row) if row % 500 == 7 else None for row in range(rows)],
             "undoes_all": [["a", "b"] if row == rows - 1 else None for row in range(rows)],
             "nothing": pl.Series([None] * rows, dtype=pl.String),
+            "service": [("shop", "o'brien's \"search\"", "", None)[row % 4] for row in range(rows)],
+            "environment": ["production"] * rows,
+            "live": [True] * rows,
+            "same": [f"d{row}" for row in range(rows)],
+            "alike": [f"d{row}" if row < rows - 1 else "other" for row in range(rows)],
         }
     )
     path = warehouse.write(tmp_path, "v1", {"long": written}, {})
     assert warehouse.read(path, "long").equals(written)
     assert warehouse.read(path, "long").schema == written.schema
-    for columns in (["took", "id"], ["undone_by", "nothing"], ["seen"]):
+    for columns in (["took", "id"], ["undone_by", "nothing"], ["seen"], ["same", "environment"], ["live"], ["service", "alike"]):
         assert warehouse.read(path, "long", columns).equals(written.select(columns))
     with duckdb.connect() as con:
         con.execute(f"ATTACH '{path}' AS anybody (READ_ONLY)")
         (whole, undone) = con.execute("SELECT count(*), count(undone_by) FROM anybody.facts.long").fetchall()[0]
         assert con.execute("SELECT undone_by FROM anybody.facts.long WHERE id = 'd1007'").fetchall() == [("r1007",)]
     assert (whole, undone) == (rows, 20)
+    with duckdb.connect() as con:
+        con.execute(f"ATTACH '{path}' AS anybody (READ_ONLY)")
+        laid = {name: kind for name, kind, *_ in con.execute("DESCRIBE anybody.dense.long").fetchall()}
+        shown = con.execute("SELECT service, environment, live, same FROM anybody.facts.long WHERE id = 'd1001'").fetchall()
+        assert con.execute("SELECT typeof(service) FROM anybody.facts.long LIMIT 1").fetchall() == [("VARCHAR",)]
+    # What is the same everywhere or in another column is not there once more, and words are numbers.
+    assert list(laid) == ["id", "seen", "service", "alike"]
+    assert laid["service"].startswith("ENUM")
+    assert laid["alike"] == "VARCHAR"
+    assert shown == [("o'brien's \"search\"", "production", True, "d1001")]
 
 
 def test_a_warehouse_of_an_older_program_says_to_publish_again(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-__all__ = ["WIDEST", "at_rows", "gathered", "kept", "moments_in", "of_rows"]
+__all__ = ["WIDEST", "at_rows", "gathered", "is_even", "kept", "moments_in", "of_rows"]
 
 # Part and time, as one number, fit into 64 bits.
 WIDEST = 2**62
@@ -76,10 +76,10 @@ def gathered(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
     """The frame's rows by their numbers, each at most once; columns that say the same in every row are not moved."""
     if len(rows) < len(frame):
         return frame.select(pl.all().gather(rows))
-    return frame if rows.is_sorted() else frame.with_columns(pl.col([column.name for column in frame if not _is_even(column)]).gather(rows))
+    return frame if rows.is_sorted() else frame.with_columns(pl.col([column.name for column in frame if not is_even(column)]).gather(rows))
 
 
-def _is_even(column: pl.Series) -> bool:
+def is_even(column: pl.Series) -> bool:
     """Whether it says the same in every row. A look at the first few spares most columns a look at all."""
     if column.null_count() == len(column):
         return True

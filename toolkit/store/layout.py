@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars as pl
@@ -30,7 +30,7 @@ class Layout:
 
     thin: tuple[str, ...] = ()
     constant: tuple[str, ...] = ()
-    twin: dict[str, str] | None = None
+    twin: dict[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
@@ -45,24 +45,27 @@ class Layout:
         return cls(tuple(said["thin"]), tuple(said["constant"]), said["twin"], tuple(said["words"]))
 
     def is_dense(self, name: str) -> bool:
-        return name not in self.thin and name not in self.constant and name not in (self.twin or {})
+        return name not in self.thin and name not in self.constant and name not in self.twin
 
     def stored(self, name: str) -> str:
         """The column that says it."""
-        return (self.twin or {}).get(name, name)
+        return self.twin.get(name, name)
 
 
 def layout_of(frame: pl.DataFrame) -> Layout:
     """Of a table in DuckDB's types. The first column is always dense: it says how many rows there are."""
     if len(frame) < _LONG:
         return Layout()
+    # With it come all the passes, which those who only read do without.
+    from toolkit.facts.joins import is_even
+
     thin, constant = [], []
     twin: dict[str, str] = {}
     dense: list[pl.Series] = []
     for column in frame:
         if dense and column.null_count() >= _THIN * len(column):
             thin.append(column.name)
-        elif dense and _is_constant(column):
+        elif dense and is_even(column):
             constant.append(column.name)
         elif (same := next((other.name for other in dense if _are_same(column, other)), None)) is not None:
             twin[column.name] = same
@@ -71,13 +74,6 @@ def layout_of(frame: pl.DataFrame) -> Layout:
     texts = pl.DataFrame([column for column in dense if column.dtype == pl.String])
     words = [name for name, found in texts.select(pl.all().approx_n_unique()).row(0, named=True).items() if found * _REPEATED < len(frame)]
     return Layout(tuple(thin), tuple(constant), twin, tuple(words))
-
-
-def _is_constant(column: pl.Series) -> bool:
-    if column.null_count() or column.dtype.is_nested():
-        return False
-    once = column.head(1)
-    return all(part.equals(once.new_from_index(0, len(part))) for part in (column.head(_GLANCE), column))
 
 
 def _are_same(one: pl.Series, other: pl.Series) -> bool:
@@ -129,7 +125,7 @@ def put_together(con: Any, name: str, columns: list[str], layout: Layout) -> pl.
     frame = con.sql(f"SELECT {select_list(stored) or 'true'} FROM dense.{table}").pl()
     frame = frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
     once = con.sql(f"SELECT * FROM constant.{table}").pl()
-    twins = [pl.col(layout.stored(column)).alias(column) for column in columns if column in (layout.twin or {})]
+    twins = [pl.col(layout.stored(column)).alias(column) for column in columns if column in layout.twin]
     frame = frame.with_columns(
         *twins, *(pl.lit(once[column][0], once.schema[column]).alias(column) for column in columns if column in layout.constant)
     )
