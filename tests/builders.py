@@ -11,7 +11,22 @@ import polars as pl
 from toolkit.facts import OVERRIDES
 from toolkit.records import RECORDS
 
-__all__ = ["HORIZON", "NAMES", "deployment", "event", "flag_off", "frames", "history", "incident", "m", "override", "rollback", "t", "told"]
+__all__ = [
+    "DAY_ONE",
+    "HORIZON",
+    "NAMES",
+    "deployment",
+    "event",
+    "flag_off",
+    "frames",
+    "history",
+    "incident",
+    "m",
+    "override",
+    "rollback",
+    "t",
+    "told",
+]
 
 DAY_ONE = datetime(2026, 3, 2, tzinfo=UTC)
 # Far enough for every window to be over, near enough for a week after the first day to be seen whole.

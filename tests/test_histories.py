@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests import oracle
-from tests.builders import HORIZON, deployment, event, flag_off, frames, history, incident, m, rollback, t, told
-from toolkit.facts import facts_of
+from tests.builders import deployment, event, flag_off, incident, m, rollback, t, told
+from tests.twins import TWINS, Stitch, stitched_by
 from toolkit.stats.proportions import wilson
 
-Row = dict[str, Any]
-Stitch = Callable[..., SimpleNamespace]
 
-
-def by_oracle(records: dict[str, list[Row]], horizon: datetime) -> dict[str, list[Row]]:
-    return oracle.stitch(records, horizon)
-
-
-def by_engine(records: dict[str, list[Row]], horizon: datetime) -> dict[str, list[Row]]:
-    return {name: frame.to_dicts() for name, frame in facts_of(frames(records), horizon=horizon).items()}
-
-
-@pytest.fixture(params=[by_oracle, by_engine], ids=["oracle", "engine"])
+@pytest.fixture(params=TWINS, ids=[twin.__name__ for twin in TWINS])
 def stitch(request: pytest.FixtureRequest) -> Stitch:
     """Stitches rows; the facts come back by id: facts.deployments["v2 10:00"]."""
-
-    def stitched(*rows: Row, horizon: datetime = HORIZON) -> SimpleNamespace:
-        facts = request.param(history(*rows), horizon)
-        named = {name: {row["id"]: row for row in facts[name]} for name in ("deployments", "rollbacks", "incidents")}
-        return SimpleNamespace(**named, evidence=sorted(facts["evidence"], key=str))
-
-    return stitched
+    return partial(stitched_by, request.param)
 
 
 def failures(facts: SimpleNamespace) -> list[str]:
@@ -481,27 +462,3 @@ def test_automation_that_was_told_to_stop_a_deployment_is_no_race(stitch: Stitch
     assert attempt["race"] is race
     # A race is no evidence against what it took back; an answer to a judge is.
     assert ("likely" in [row["failed_final"] for row in facts.deployments.values()]) is not race
-
-
-@pytest.mark.parametrize(("started", "level"), [("11:00", "likely"), ("11:01", "possible")])
-def test_an_hour_after_a_deployment_is_still_near_and_a_minute_more_is_not(stitch: Stitch, started: str, level: str) -> None:
-    # 09:00 v1   10:00 v2   the incident begins an hour later, or a minute after that
-    facts = stitch(deployment("v1", "09:00"), deployment("v2", "10:00"), incident("11:05", "11:30", started_at=started))
-    assert facts.deployments["v2 10:00"]["failed_final"] == level
-
-
-@pytest.mark.parametrize(("detected", "named"), [("11:29", "inc"), ("11:30", None)])
-def test_a_ticket_is_of_the_rollback_before_it_until_an_hour_is_over(stitch: Stitch, detected: str, named: str | None) -> None:
-    # 09:00 v1   10:00 v2   10:30 v1   the ticket comes 59 minutes later, or 60
-    facts = stitch(deployment("v1", "09:00"), deployment("v2", "10:00"), deployment("v1", "10:30"), incident(detected, "11:45"))
-    (back,) = facts.rollbacks.values()
-    assert back["incident"] == named
-
-
-@pytest.mark.parametrize(("recovered", "hotfix"), [("11:09", "likely"), ("11:10", None)])
-def test_what_came_new_in_trouble_is_a_hotfix_where_recovery_follows_within_the_hour(
-    stitch: Stitch, recovered: str, hotfix: str | None
-) -> None:
-    # 09:00 v1   10:00 trouble   10:10 v2   recovered 59 minutes later, or 60
-    facts = stitch(deployment("v1", "09:00"), incident("10:00", recovered), deployment("v2", "10:10"))
-    assert facts.deployments["v2 10:10"]["hotfix"] == hotfix

@@ -17,6 +17,7 @@ from laid import best
 from toolkit.cli.entry import run
 from toolkit.errors import DataError
 from toolkit.facts import facts_of
+from toolkit.facts.conformance import timelines
 from toolkit.facts.practices import practice_facts
 from toolkit.playbooks import Happened, Playbook, Step, aligned, playbooks_of, shipped
 from toolkit.playbooks.folder import read
@@ -275,14 +276,29 @@ FORWARD = [
         ({"merged_at": "3d 9:00"}, "done"),
         ({"merged_at": "8d 9:00"}, "late"),
         ({"merged_at": None}, "skipped"),
-        # Nobody has looked since the second day; nobody tells of that commit at all.
-        ({"merged_at": None, "observed_at": "2d 9:00"}, "unknown"),
+        # Nobody has looked since the week was nearly over, or just over; nobody tells of that commit at all.
+        ({"merged_at": None, "observed_at": "7d 10:59"}, "unknown"),
+        ({"merged_at": None, "observed_at": "7d 11:00"}, "skipped"),
         ({"merged_at": "9:00", "vcs_revision": "b2" * 20}, "unknown"),
     ],
 )
 def test_a_fix_is_merged_back_within_a_week_or_it_is_not_known(merge: dict[str, Any], verdict: str) -> None:
     found = of_steps(conformance(*FORWARD, told("merge", "m", **({"vcs_revision": SHA, "service": None} | merge))))
     assert found["merge-back"] == verdict
+
+
+@pytest.mark.parametrize(("before", "verdict"), [(0, "done"), (1, "skipped")])
+def test_a_rollback_test_speaks_for_the_way_back_for_ninety_days(before: int, verdict: str) -> None:
+    tested = t("11:00") - timedelta(days=90, minutes=before)
+    found = of_steps(conformance(*FORWARD, told("gate", "g", kind="rollback", status="passed", started_at=tested, finished_at=tested)))
+    assert found["plan"] == verdict
+
+
+@pytest.mark.parametrize(("precision", "minutes"), [("minute", 1), ("hour", 60), ("day", 24 * 60), (None, 0)])
+def test_a_stamp_may_lie_anywhere_within_what_it_is_exact_to(precision: str | None, minutes: int) -> None:
+    records = frames(history(incident("10:00"), event("decided", "10:20", precision=precision)))
+    (line,) = timelines(records, facts_of(records, horizon=HORIZON)["incidents"], horizon=HORIZON).iter_rows(named=True)
+    assert line["until"] - line["at"] == timedelta(minutes=minutes)
 
 
 def test_the_narrowest_playbook_holds() -> None:

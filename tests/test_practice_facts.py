@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from builders import HORIZON, deployment, event, flag_off, frames, history, incident, rollback, t, told
+from builders import HORIZON, deployment, event, flag_off, frames, history, incident, override, rollback, t, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -186,13 +186,15 @@ def said(decision: str, at: str, deployment: str | None = None, **given: Any) ->
 def test_a_verdict_that_names_no_deployment_is_about_the_latest_that_had_begun() -> None:
     found = facts(
         deployment("v1", "10:00", 30), deployment("v2", "12:00", 30), said("proceed", "10:20"), said("proceed", "12:10", "v1 10:00"),
-        said("proceed", "9:00"), said("proceed", "3d 9:00"), deployment("v3", "12:05", service="cart"),
+        said("proceed", "9:00"), said("proceed", "1d 12:00"), said("proceed", "1d 12:01"), deployment("v3", "12:05", service="cart"),
     )["verdicts"]  # fmt: skip
     expected = {
         "proceed 9:00": (None, None),
         "proceed 10:20": ("v1 10:00", "derived:latest"),
         "proceed 12:10": ("v1 10:00", "declared"),
-        "proceed 3d 9:00": (None, None),
+        # A day later to the minute.
+        "proceed 1d 12:00": ("v2 12:00", "derived:latest"),
+        "proceed 1d 12:01": (None, None),
     }
     assert {row[0]: row[1:] for row in found.select("id", "of_deployment", "deployment_source").rows()} == expected
 
@@ -412,10 +414,18 @@ def test_there_is_something_to_go_back_to_if_another_version_ran_well_and_is_in_
 def test_a_version_that_failed_or_ran_for_minutes_is_nothing_to_go_back_to() -> None:
     failed = incident("9:20", "11:00", suspected_deployment="v1 9:00")
     assert answers(*GOOD, failed)["known_good"] == ("no", "no earlier version ran well")
-    brief = [deployment("v1", "9:00"), deployment("v2", "9:30")]
+    brief = [deployment("v1", "9:00"), deployment("v2", "9:59")]
     assert answers(*brief)["known_good"] == ("no", "no earlier version ran well")
     an_hour = [deployment("v1", "9:00"), deployment("v2", "10:00")]
     assert answers(*an_hour)["known_good"][0] == "not known"
+
+
+@pytest.mark.parametrize(("back", "said"), [("1d 9:59", "no earlier version ran well"), ("1d 10:00", "v1, deployed without a digest")])
+def test_a_version_that_was_taken_back_for_no_fault_of_its_own_ran_well_if_it_ran_a_day(back: str, said: str) -> None:
+    # 09:00 v0, which failed   10:00 v1   the next day v0, after which somebody says that v1 was fine   1d 11:00 v2
+    blamed = [override("failed", "certain", of="v0 9:00"), override("failed", "none", of="v1 10:00")]
+    rows = [deployment("v0", "9:00"), deployment("v1", "10:00"), deployment("v0", back), deployment("v2", "1d 11:00")]
+    assert answers(*rows, *blamed)["known_good"][1] == said
 
 
 def test_after_a_rollback_the_target_is_older_than_what_was_undone() -> None:
