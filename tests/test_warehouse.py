@@ -14,6 +14,7 @@ import pytest
 
 from tests.warm import WARM
 from toolkit.errors import DataError
+from toolkit.facts import Parted
 from toolkit.store import warehouse
 from toolkit.store.connect import connect, opened
 
@@ -85,6 +86,37 @@ def test_columns_of_a_long_table_that_say_little_stand_apart_and_nobody_notices(
     assert laid["service"].startswith("ENUM")
     assert laid["alike"] == "VARCHAR"
     assert shown == [("o'brien's \"search\"", "production", True, "d1001")]
+
+
+@pytest.mark.parametrize(("rows", "each"), [(20_000, 50), (20_000, 3), (20, 5)])
+def test_a_table_in_parts_lies_and_reads_as_it_does_whole(tmp_path: Path, rows: int, each: int) -> None:
+    """Few rows of many, many of many, and a short table: what stands apart is the caller's, how it lies the warehouse's."""
+    told = range(0, rows, each)
+    whole = pl.DataFrame(
+        {
+            "id": [f"d{row}" for row in range(rows)],
+            "undone_by": [f"r{row}" if row in told else None for row in range(rows)],
+            "changes": [row if row % 997 == 1 else None for row in range(rows)],
+            "took": [timedelta(seconds=row) if row in told else None for row in range(rows)],
+            "service": [f"s{row % 3}" for row in range(rows)],
+        }
+    )
+    apart = whole.with_row_index("row").filter(pl.col("undone_by").is_not_null()).select("row", "undone_by", "took")
+    parted = Parted(whole.select("id", "changes", "service"), apart, whole.columns)
+    one, other = (warehouse.write(tmp_path, version, {"t": table}, {}) for version, table in (("v1", whole), ("v2", parted)))
+    assert warehouse.read(other, "t").equals(whole)
+    assert warehouse.schema(one, "t") == warehouse.schema(other, "t") == parted.schema
+    assert warehouse.read(other, "t", ["took", "changes"]).equals(whole.select("took", "changes"))
+    laid = []
+    for path in (one, other):
+        with duckdb.connect() as con:
+            con.execute(f"ATTACH '{path}' AS anybody (READ_ONLY)")
+            laid.append(sorted(con.execute("SELECT schema_name, table_name, column_name FROM duckdb_columns()").fetchall()))
+            assert con.sql("SELECT * FROM anybody.facts.t").pl()["undone_by"].equals(whole["undone_by"])
+    assert laid[0] == laid[1]
+    assert parted.of_few("undone_by").equals(whole.filter(pl.col("undone_by").is_not_null()))
+    assert parted.of_few("changes").equals(whole.filter(pl.col("changes").is_not_null()))
+    assert Parted.of(whole).whole().equals(whole)
 
 
 def test_a_warehouse_of_an_older_program_says_to_publish_again(tmp_path: Path) -> None:

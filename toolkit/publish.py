@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from toolkit.criteria.policy import Policy
-from toolkit.facts import OVERRIDES, UNREAD, facts_of
+from toolkit.facts import OVERRIDES, UNREAD, Parted, stitched
 from toolkit.facts.environments import environments_of
 from toolkit.facts.practices import practice_facts
 from toolkit.facts.renamed import renamed
@@ -77,13 +77,13 @@ def _published(workspace: Workspace, *, force: bool) -> str:
     horizon, horizon_source = horizon_of(records | {"override": overrides}, coverage, workspace.settings.horizon)
     told = coverage.filter((pl.col("stream") == "incidents") & ~pl.col("assumed") & ~pl.col("gap"))
     start = told["start"].min()
-    tables = facts_of(
+    deployments, tables = stitched(
         records | {"override": overrides},
         horizon=horizon or _NEVER,
         production=workspace.settings.production,
         coverage_start=start if isinstance(start, datetime) else None,
     )
-    tables |= watched(workspace.telemetry, policy, tables["deployments"], records["owner"], horizon=horizon or _NEVER)
+    tables |= watched(workspace.telemetry, policy, deployments, records["owner"], horizon=horizon or _NEVER)
     tables["incidents"] = with_criterion_met(tables["incidents"], tables["criteria_met"])
     if len(tables["watched"]) and workspace.ledger.digest() != digest:
         # Samples came in while they were read, a service at a time: these are of two moments.
@@ -92,7 +92,7 @@ def _published(workspace: Workspace, *, force: bool) -> str:
     practices = partial(
         practice_facts,
         records | renamed({"migration": migrations}, workspace.settings.renamed),
-        tables,
+        {**tables, "deployments": deployments},
         horizon=horizon or _NEVER,
         production=workspace.settings.production,
         zone=workspace.settings.time_zone,
@@ -105,7 +105,7 @@ def _published(workspace: Workspace, *, force: bool) -> str:
         "records": {name: len(frame) for name, frame in records.items()},
         "sources": sorted({source for frame in records.values() for source in frame["source"].unique().to_list()}),
         "coverage": json.loads(coverage.write_json()) if len(coverage) else [],
-        "environments": environments_of(records, tables),
+        "environments": environments_of(records, {**tables, "deployments": deployments.dense}),
         "settings": settings,
         "ledger_digest": digest,
         "journal_digest": digest_of(decided),
@@ -115,10 +115,10 @@ def _published(workspace: Workspace, *, force: bool) -> str:
     with ThreadPoolExecutor(1) as beside:
         told_of = beside.submit(practices)
 
-        def in_turn() -> Iterator[tuple[str, pl.DataFrame]]:
-            yield "deployments", tables["deployments"]
+        def in_turn() -> Iterator[tuple[str, pl.DataFrame | Parted]]:
+            yield "deployments", deployments
             # Where a fact says more than the record of the same name, it stands in its place.
-            yield from (item for item in {**tables, **kept, **told_of.result()}.items() if item[0] != "deployments")
+            yield from {**tables, **kept, **told_of.result()}.items()
 
         warehouse.write(workspace.state, version, in_turn(), meta)
     return version

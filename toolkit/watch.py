@@ -12,6 +12,7 @@ import polars as pl
 from toolkit.criteria import Criterion
 from toolkit.criteria.policy import Policy, narrows
 from toolkit.criteria.telemetry import PROBLEMS
+from toolkit.facts.parted import Parted
 from toolkit.passage import CANDIDATES, HORIZON, PROFILE, WATCHED, Passages, detections, passages
 from toolkit.store.telemetry import Telemetry
 
@@ -19,13 +20,14 @@ __all__ = ["MET", "classes_of", "looks_alike", "of_facts", "unwatched", "walked"
 
 TIME = pl.Datetime("us", "UTC")
 MET = {"deployment": pl.String(), "criterion": pl.String(), "limit": pl.Float64(), "n": pl.Int32(), "t": pl.Duration("us"), "met_at": TIME}
+_OF = ["id", "source", "source_id", "service", "production", "deployed_at", "superseded_at", "undone_at"]
 # What a criterion may change without looking at other numbers: its limit, its clock or count, its scope and its papers.
 APART = {"name", "limit", "duration", "k", "service", "service_class", "feature", "objective", "action"}
 PAPERS = {"adopted_by", "why", "since", "until", "expires"}
 
 
 def watched(
-    telemetry: Telemetry, policy: Policy | None, deployments: pl.DataFrame, owners: pl.DataFrame, *, horizon: datetime
+    telemetry: Telemetry, policy: Policy | None, deployments: Parted, owners: pl.DataFrame, *, horizon: datetime
 ) -> dict[str, pl.DataFrame]:
     """The tables profiles, watched, criteria_met and telemetry, of the criteria of a policy over the telemetry; empty without
     either. One service after the other: as much telemetry is in memory as one service has.
@@ -35,8 +37,9 @@ def watched(
     """
     found: list[_Service] = []
     if policy is not None and policy.criteria:
-        rows = watches(deployments, horizon=horizon, watch=policy.terms.horizon)
-        classes, elsewhere = classes_of(owners, horizon), unwatched(deployments, rows)
+        shipped = deployments.select(_OF)
+        rows = watches(shipped, horizon=horizon, watch=policy.terms.horizon)
+        classes, elsewhere = classes_of(owners, horizon), unwatched(shipped, rows)
         for service in telemetry.services():
             mine = rows.filter(pl.col("service") == service)
             ours = [one for one in policy.criteria if one.concerns(service=service, service_class=classes.get(service))]

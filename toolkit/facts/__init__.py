@@ -2,6 +2,7 @@
 
 from toolkit.facts.observed import PRODUCTION, UNREAD
 from toolkit.facts.overrides import OVERRIDES
-from toolkit.facts.stitch import facts_of
+from toolkit.facts.parted import Parted
+from toolkit.facts.stitch import facts_of, stitched
 
-__all__ = ["OVERRIDES", "PRODUCTION", "UNREAD", "facts_of"]
+__all__ = ["OVERRIDES", "PRODUCTION", "UNREAD", "Parted", "facts_of", "stitched"]

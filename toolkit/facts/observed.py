@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 import polars as pl
 
-from toolkit.facts.joins import kept
+from toolkit.facts.joins import is_even, kept
 from toolkit.records import RECORDS
 
 __all__ = [
@@ -91,32 +91,39 @@ def resolve(refs: pl.DataFrame, targets: pl.DataFrame, key: str) -> pl.DataFrame
 
 def partitions(frames: Sequence[pl.DataFrame], production: Sequence[str]) -> pl.DataFrame:
     """The services in their environments: part (dense number), service, environment, production."""
-    parts = pl.concat([frame.select("service", "environment").unique() for frame in frames]).drop_nulls().unique()
+    parts = pl.concat([_places(frame) for frame in frames]).drop_nulls().unique()
     parts = parts.sort("service", "environment").with_row_index("part")
     environments = parts["environment"].unique().to_list()
     chosen = [name for name in environments if any(fnmatchcase(name.lower(), pattern) for pattern in production)]
     return parts.with_columns(pl.col("part").cast(pl.Int64), production=pl.col("environment").is_in(chosen))
 
 
+def _places(frame: pl.DataFrame) -> pl.DataFrame:
+    """service and environment, each pair once. Most histories are of one environment: then services are looked through alone."""
+    if len(frame) and is_even(frame["environment"]):
+        return frame.select(pl.col("service").unique(), pl.col("environment").first())
+    return frame.select("service", "environment").unique()
+
+
 def placed(frame: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     """Adds part and production of the row's service and environment; null where there is none such.
 
-    Names become numbers first: joining a million rows on one number takes a quarter of the time of joining them on two names.
+    Names become numbers, and their pair a place in a table of all pairs: no row is joined.
     """
-    if frame.is_empty():
-        return frame.join(parts, on=["service", "environment"], how="left")
     services, environments = (pl.Enum(parts[name].unique().sort()) for name in ("service", "environment"))
     width = len(environments.categories)
 
-    def key(service: pl.Expr, environment: pl.Expr) -> pl.Expr:
-        numbers = (
-            name.cast(kind, strict=False).to_physical().cast(pl.Int64) for name, kind in ((service, services), (environment, environments))
+    def pairs(rows: pl.DataFrame) -> pl.Series:
+        service, environment = (
+            rows[name].cast(kind, strict=False).to_physical().cast(pl.UInt32)
+            for name, kind in (("service", services), ("environment", environments))
         )
-        return next(numbers) * width + next(numbers)
+        return service * width + environment
 
-    at = key(pl.col("service"), pl.col("environment"))
-    told = frame.select(at=at).join(parts.select("part", "production", at=at), on="at", how="left", maintain_order="left")
-    return frame.hstack(told.drop("at"))
+    at = pairs(frame)
+    known = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(services.categories) * width)
+    known = known.scatter(pairs(parts), pl.int_range(len(parts), dtype=pl.UInt32, eager=True)) if len(parts) else known
+    return frame.hstack(parts.select("part", "production").select(pl.all().gather(known.gather(at))))
 
 
 def deployments_until(frame: pl.DataFrame, horizon: datetime) -> pl.DataFrame:

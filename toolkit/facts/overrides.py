@@ -9,7 +9,7 @@ import polars as pl
 from toolkit.facts.joins import at_rows
 from toolkit.facts.observed import TIME
 
-__all__ = ["OVERRIDES", "by_review", "concerned", "founded", "labelled", "laid_over", "listed", "overridden", "unfounded"]
+__all__ = ["LISTED", "OVERRIDES", "by_review", "concerned", "founded", "labelled", "laid_over", "listed", "overridden", "unfounded"]
 
 # A decision each: `field` of the record (source, source_id) is `at` (a time), the record (to_source, to_id), or `word`.
 OVERRIDES: dict[str, pl.DataType] = {
@@ -18,6 +18,11 @@ OVERRIDES: dict[str, pl.DataType] = {
     **dict.fromkeys(("to_source", "to_id", "word"), pl.String()),
 }
 _KEY = ["source", "source_id"]
+# The decisions as they are published.
+LISTED = {
+    **dict.fromkeys(("record", "id", *_KEY, "field", "value", "before"), pl.String()),
+    **dict.fromkeys(("found", "applied"), pl.Boolean()),
+}
 _TIMES = ("started_at", "detected_at", "decided_at")
 
 
@@ -125,8 +130,6 @@ def listed(
     applied: whether the fact follows. Times are ISO 8601, records are named by their ids. records: with ids; before, after: the facts
     without decisions, and with them.
     """
-    if decisions.is_empty():
-        records, before, after = ({name: frame.head(0) for name, frame in frames.items()} for frames in (records, before, after))
     kinds = ("deployment", "incident")
     keys = pl.concat([records[kind].select(*_KEY, "id", record=pl.lit(kind)).join(decisions, on=_KEY, how="semi") for kind in kinds])
     rows = decisions.join(keys, on=["record", *_KEY], how="left", maintain_order="left")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -14,6 +15,7 @@ from toolkit.facts.followups import action_items, followups
 from toolkit.facts.mainline import with_merges
 from toolkit.facts.observed import PRODUCTION, typed
 from toolkit.facts.ownership import services
+from toolkit.facts.parted import Parted
 from toolkit.facts.provenance import supply_facts
 from toolkit.facts.readiness import migrations, readiness
 from toolkit.facts.reverted import with_reverted
@@ -26,7 +28,7 @@ __all__ = ["practice_facts"]
 
 def practice_facts(
     records: Mapping[str, pl.DataFrame],
-    tables: Mapping[str, pl.DataFrame],
+    tables: Mapping[str, Any],
     *,
     horizon: datetime,
     production: Sequence[str] = PRODUCTION,
@@ -37,13 +39,13 @@ def practice_facts(
     """What `facts_of` made of the same records, and the records of practices → their facts.
 
     records: by record name; any may be missing. `migration` may hold those deployments that say something of migrations.
-    zone: the workspace's, in which working days begin. playbooks: default, those that come with the product. waivers: by incident, the
-    steps taken out of its playbook.
+    tables: deployments whole or parted. zone: the workspace's, in which working days begin. playbooks: default, those that come with
+    the product. waivers: by incident, the steps taken out of its playbook.
     Returns versions, gates, checks, provenance, verdicts, flag_changes, action_items, followups, communications, update_gaps, conformance,
     services, readiness; and hotfixes, with when each came back to the main branch, and rollbacks, with when what
     a revert commit took back was made. The order of the input rows changes nothing.
     """
-    incidents, rollbacks, deployments = (tables[name] for name in ("incidents", "rollbacks", "deployments"))
+    incidents, rollbacks, deployments = tables["incidents"], tables["rollbacks"], Parted.of(tables["deployments"])
     doubles = tables["doubles"]
     if len(doubles):
         # Of a deployment that two sources told of, what only one of them knew is known.
@@ -64,6 +66,6 @@ def practice_facts(
         "communications": communications(lines, incidents),
         "update_gaps": update_gaps(lines, incidents, horizon=horizon),
         "conformance": conformance(records, {**tables, **made}, lines, book, horizon=horizon, waivers=waivers or {}),
-        "services": services(records, deployments, horizon=horizon),
-        "readiness": readiness(records, tables, horizon=horizon),
+        "services": services(records, deployments.dense, horizon=horizon),
+        "readiness": readiness(records, deployments, rollbacks, horizon=horizon),
     }

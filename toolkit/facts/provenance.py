@@ -8,6 +8,7 @@ from datetime import datetime
 import polars as pl
 
 from toolkit.facts.builds import fixed_version, identified, registry_of, same_build, versions, with_names
+from toolkit.facts.parted import Parted
 from toolkit.facts.told import in_production, told, until
 
 __all__ = ["supply_facts"]
@@ -20,7 +21,7 @@ _OF = [
 
 def supply_facts(
     records: Mapping[str, pl.DataFrame],
-    deployments: pl.DataFrame,
+    deployments: Parted,
     rollbacks: pl.DataFrame,
     *,
     horizon: datetime,
@@ -38,7 +39,7 @@ def supply_facts(
     gates = gates.filter(pl.col("at") <= horizon).rename({"artifact_digest": "digest", "vcs_revision": "revision"})
     gates = in_production(gates, production)
     connected = len(registry) or len(gates)
-    rows = deployments.select(_OF) if connected else deployments.select(_OF).clear()
+    rows = deployments.select(_OF) if connected else pl.DataFrame(schema={name: deployments.schema[name] for name in _OF})
     rows = with_names(rows, records)
     rows = rows.with_columns(start=pl.coalesce("started_at", "deployed_at")).with_row_index("row")
     seen = versions(registry, rows)

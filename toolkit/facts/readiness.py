@@ -10,6 +10,7 @@ import polars as pl
 from toolkit.facts.attempts import DEPLOY_MECHANISMS
 from toolkit.facts.builds import fixed_version, identified, registry_of, with_names
 from toolkit.facts.ownership import owned_at
+from toolkit.facts.parted import Parted
 from toolkit.facts.told import told
 
 __all__ = ["migrations", "readiness"]
@@ -24,7 +25,8 @@ _KEY = ["service", "environment"]
 
 def readiness(
     records: Mapping[str, pl.DataFrame],
-    tables: Mapping[str, pl.DataFrame],
+    deployments: Parted,
+    rollbacks: pl.DataFrame,
     *,
     horizon: datetime,
 ) -> pl.DataFrame:
@@ -35,17 +37,12 @@ def readiness(
     deployments since the known-good one whose migration cannot be taken back (null: nobody says anything of migrations, or there is
     nothing to go back to). kill_switch, kill_switch_at; rollback_test, rollback_test_status, rollback_test_at; owner, team, rota.
     """
-    brought = _brought(tables["deployments"], tables["rollbacks"])
+    brought = _brought(deployments.dense, rollbacks)
     last = brought.unique(_KEY, keep="last", maintain_order=True)
     rows = last.select(*_KEY, running="id", running_version="version", since="deployed_at").with_row_index("row")
-    failed = (
-        tables["deployments"]
-        .lazy()
-        .filter("production", pl.col("failed_final").is_in(["certain", "likely"]))
-        .select(*_KEY, "id", "version")
-    )
-    rows = rows.pipe(_with_known_good, brought, failed.collect(), records).pipe(_with_migration, brought, records)
-    rows = rows.pipe(_with_proof, tables["rollbacks"]).pipe(_with_switch, records, horizon).pipe(_with_test, records, horizon)
+    failed = deployments.of_few("failed_final").filter("production", pl.col("failed_final").is_in(["certain", "likely"]))
+    rows = rows.pipe(_with_known_good, brought, failed.select(*_KEY, "id", "version"), records).pipe(_with_migration, brought, records)
+    rows = rows.pipe(_with_proof, rollbacks).pipe(_with_switch, records, horizon).pipe(_with_test, records, horizon)
     owned = owned_at(rows.with_columns(moment=pl.lit(horizon)), records).drop("service_class")
     rows = rows.join(owned, on="row", how="left", maintain_order="left")
     return rows.select(pl.concat_str(*_KEY, separator=" ").alias("id"), *_READY, production=pl.lit(value=True), at=pl.lit(horizon))

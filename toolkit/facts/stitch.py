@@ -12,7 +12,7 @@ from toolkit.facts import evidence as evidence_pass
 from toolkit.facts import links, outcomes, overrides, phases, tables
 from toolkit.facts.doubles import one_of_each
 from toolkit.facts.incidents import Incidents, fold
-from toolkit.facts.joins import at_rows, kept, of_rows
+from toolkit.facts.joins import kept, of_rows
 from toolkit.facts.lineage import with_lineage
 from toolkit.facts.observed import (
     PRODUCTION,
@@ -25,9 +25,10 @@ from toolkit.facts.observed import (
     rollbacks_until,
     typed,
 )
+from toolkit.facts.parted import Parted
 from toolkit.facts.verdicts import asked_to_stop
 
-__all__ = ["facts_of"]
+__all__ = ["facts_of", "stitched"]
 
 READ = ("deployment", "rollback", "flag_change", "incident", "incident_event", "verdict")
 # What the passes read of a deployment; the rest joins again at the end, by row.
@@ -53,17 +54,32 @@ def facts_of(
     before it are marked.
     Returns deployments, rollbacks, incidents, hotfixes, evidence, health, overrides, doubles. The order of the input rows changes nothing.
     """
+    deployments, others = stitched(records, horizon=horizon, production=production, coverage_start=coverage_start)
+    return _whole(deployments, others)
+
+
+def _whole(deployments: Parted, others: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    return {"deployments": deployments.whole(), **others}
+
+
+def stitched(
+    records: Mapping[str, pl.DataFrame],
+    *,
+    horizon: datetime,
+    production: Sequence[str] = PRODUCTION,
+    coverage_start: datetime | None = None,
+) -> tuple[Parted, dict[str, pl.DataFrame]]:
+    """The same, with what is said of few deployments apart from what is said of all."""
     told = {name: typed(name, records.get(name)) for name in READ}
     told, decisions, doubles = one_of_each(told, overrides.overridden(records.get("override")), horizon)
     told |= {name: fact_ids(frame) for name, frame in told.items() if name != "incident_event"}
-    facts = _stitched(told, overrides.founded(decisions, told), horizon, production, coverage_start)
-    if decisions.is_empty():
-        before = facts
-    else:
+    deployments, facts = _stitched(told, overrides.founded(decisions, told), horizon, production, coverage_start)
+    said = pl.DataFrame(schema=overrides.LISTED)
+    if len(decisions):
         before = _stitched(overrides.concerned(told, decisions), decisions.clear(), horizon, production, coverage_start)
-    said = overrides.listed(decisions, told, before, facts)
+        said = overrides.listed(decisions, told, _whole(*before), _whole(deployments, facts))
     health = pl.concat([facts["health"], overrides.unfounded(said)]).sort("record", "rule", "id")
-    return facts | {"health": health, "overrides": said, "doubles": doubles}
+    return deployments, facts | {"health": health, "overrides": said, "doubles": doubles}
 
 
 def _stitched(
@@ -72,7 +88,7 @@ def _stitched(
     horizon: datetime,
     production: Sequence[str],
     coverage_start: datetime | None,
-) -> dict[str, pl.DataFrame]:
+) -> tuple[Parted, dict[str, pl.DataFrame]]:
     """The passes, over typed records with their ids."""
     deployments = deployments_until(told["deployment"], horizon)
     rollbacks = rollbacks_until(told["rollback"], horizon)
@@ -110,7 +126,7 @@ def _stitched(
 
     latest = links.candidates(incidents, line, attempts, pieces)
     causes = evidence_pass.causes_declared(incidents, deployments, line)
-    line, fixing = _with_hotfixes(line, incidents, attempts, known, fixed)
+    hotfixes, fixing = _hotfixes(line, incidents, attempts, known, fixed)
     by_time = evidence_pass.evidence_by_time(incidents, causes, latest, fixing.filter("named"))
     by_undoing = evidence_pass.evidence_by_undoing(attempts, pieces, line)
     # A declared rollback that took its place in the lineage is no deployment: nothing is held against it.
@@ -139,6 +155,7 @@ def _stitched(
         attempts=attempts,
         pieces=pieces,
         incidents=rows,
+        hotfixes=hotfixes,
         evidence=evidence,
         rollbacks=rollbacks,
         horizon=horizon,
@@ -269,10 +286,10 @@ def _with_stamping(incidents: Incidents) -> Incidents:
     return Incidents(rows, incidents.stretches, incidents.stamps, incidents.places, incidents.aliases)
 
 
-def _with_hotfixes(
+def _hotfixes(
     line: pl.DataFrame, incidents: Incidents, attempts: pl.DataFrame, known: pl.DataFrame, fixed: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Adds hotfix, hotfix_source, hotfix_inc; and inc, idx of the incidents that a hotfix names, that name it or that it ended."""
+    """idx, hotfix, hotfix_inc; and inc, idx of the incidents that a hotfix names, that name it or that it ended."""
     likely = evidence_pass.likely_hotfixes(incidents, line, attempts)
     fresh = ~pl.col("seen") & pl.col("artifact").is_not_null() & (pl.col("kind") != "rollback") & ~pl.col("entered")
     certain = fresh & pl.col("certain_hotfix")
@@ -287,8 +304,8 @@ def _with_hotfixes(
         .agg(tenth=pl.col("gap").gather(((pl.len() + 9) // 10 - 1).cast(pl.Int64)).first())
     )
     quick = gaps.filter("is_patch").join(tenth, on="part").filter(pl.col("gap") < pl.col("tenth"))["idx"]
-    line = line.with_columns(
-        hotfix=pl.when(certain)
+    hotfix = (
+        pl.when(certain)
         .then(pl.lit("certain"))
         .when(pl.col("idx").is_in(likely["idx"].implode()))
         .then(pl.lit("likely"))
@@ -296,7 +313,8 @@ def _with_hotfixes(
         .then(pl.lit("possible"))
     )
     wanted = ["idx", "source", "environment", "production", "fixes_incident", "start"]
-    firm = line.lazy().filter(pl.col("hotfix").is_in(["certain", "likely"])).select(wanted).collect()
+    hotfixes = line.lazy().filter(hotfix.is_not_null()).select(*wanted, hotfix=hotfix).collect()
+    firm = hotfixes.filter(pl.col("hotfix").is_in(["certain", "likely"]))
     refs = firm.select("idx", "source", "environment", "production", ref="fixes_incident", moment="start").drop_nulls("ref")
     naming = links.named_incidents(refs, incidents, known).drop_nulls("inc").select("inc", "idx")
     fixed = fixed.join(firm.select("idx", "environment", "production", moment="start"), on="idx")
@@ -305,9 +323,9 @@ def _with_hotfixes(
     named = pl.concat([naming, fixed]).unique().sort("inc", "idx")
     ended = likely.select("inc", "idx").join(firm.select("idx"), on="idx", how="semi")
     of = pl.concat([named, ended]).unique("idx", keep="first", maintain_order=True).select("idx", hotfix_inc="inc")
-    line = at_rows(line, of)
+    hotfixes = hotfixes.select("idx", "hotfix").join(of, on="idx", how="left")
     both = pl.concat([named.with_columns(named=pl.lit(value=True)), ended.with_columns(named=pl.lit(value=False))])
-    return line, both.unique(["inc", "idx"], keep="first", maintain_order=True)
+    return hotfixes, both.unique(["inc", "idx"], keep="first", maintain_order=True)
 
 
 def _phases(

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from toolkit.facts.evidence import strongest
-from toolkit.facts.joins import at_rows, gathered, kept, of_rows
+from toolkit.facts.joins import gathered, kept, of_rows
 from toolkit.facts.links import ATTRIBUTION
+from toolkit.facts.parted import Parted
 
 __all__ = ["finished"]
 
@@ -22,23 +23,25 @@ def finished(
     attempts: pl.DataFrame,
     pieces: pl.DataFrame,
     incidents: pl.DataFrame,
+    hotfixes: pl.DataFrame,
     evidence: pl.DataFrame,
     rollbacks: pl.DataFrame,
     horizon: datetime,
     coverage_start: datetime | None,
-) -> dict[str, pl.DataFrame]:
-    """deployments, rollbacks, incidents, hotfixes, evidence, health: sorted, so that equal input gives equal tables."""
-    line = line.pipe(_with_failure, evidence).pipe(_with_recovery, evidence, attempts, incidents, pieces)
+) -> tuple[Parted, dict[str, pl.DataFrame]]:
+    """deployments; and rollbacks, incidents, hotfixes, evidence, health: sorted, so that equal input gives equal tables. hotfixes: idx,
+    hotfix, hotfix_inc."""
     timeless = deployments.filter(pl.col("start").is_null())
-    deployed = _deployments(line, deployments, timeless, attempts, incidents, pieces, horizon)
-    ids = line["id"]
+    apart = _of_evidence(line, evidence).pipe(_with_recovery, evidence, attempts, incidents, pieces)
+    apart = _named(apart.join(hotfixes, on="idx", how="full", coalesce=True), line, attempts, incidents, pieces)
+    deployed = _deployments(line, deployments, timeless, apart, horizon)
     rows = _rollbacks(attempts, line, incidents)
     told = _incidents(incidents, line, deployments["id"], coverage_start).pipe(_with_named, incidents, deployments)
     seen = evidence.join(incidents.select("inc", by_incident="id"), on="inc", how="left").join(
         attempts.select("attempt", by_attempt="id"), on="attempt", how="left"
     )
     evidence_rows = seen.select(
-        deployment=ids.gather(seen["idx"]),
+        deployment=line["id"].gather(seen["idx"]),
         level="level",
         at="at",
         rule="rule",
@@ -46,36 +49,35 @@ def finished(
         regretted="regretted",
         overruled="overruled",
     )
-    return {
-        "deployments": deployed,
+    return deployed, {
         "rollbacks": rows,
         "incidents": told,
-        "hotfixes": deployed.filter(pl.col("hotfix").is_not_null()),
+        "hotfixes": deployed.of_few("hotfix"),
         "evidence": evidence_rows.sort("deployment", "at", "rule", "by", nulls_last=True),
         "health": _health(line, deployments, timeless, told, rollbacks),
     }
 
 
-def _with_failure(line: pl.DataFrame, evidence: pl.DataFrame) -> pl.DataFrame:
-    """Adds failed, failed_source, failed_at, evidence_inc, failed_final, stopped."""
+def _of_evidence(line: pl.DataFrame, evidence: pl.DataFrame) -> pl.DataFrame:
+    """idx, cleared, failed, failed_source, failed_at, evidence_inc, failed_final of the deployments against which anything speaks, or
+    about which a reviewer spoke."""
     final = evidence.with_columns(final=pl.when("regretted").then(pl.lit("possible")).otherwise("level"))
     after = strongest(final.filter(~pl.col("overruled")), "final").select("idx", failed_final="failed")
-    line = line.pipe(at_rows, strongest(evidence)).pipe(at_rows, after)
-    if line["label"].null_count() == len(line):
-        return line.with_columns(stopped=pl.col("unsuccessful") & pl.col("failed").is_null())
+    label = line.lazy().filter(pl.col("label").is_not_null()).select("idx", "label").collect()
+    told = strongest(evidence).join(after, on="idx", how="left").join(label, on="idx", how="full", coalesce=True)
     # What spoke for a failure stays to be seen in `failed`; it has no moment and no incident any more.
     cleared = (pl.col("label") == "none").fill_null(value=False)
-    return line.with_columns(
+    return told.with_columns(
+        cleared=cleared,
         failed_source=pl.when(pl.col("label").is_not_null()).then(pl.lit("override")).otherwise("failed_source"),
         **{name: pl.when(~cleared).then(name).alias(name) for name in ("failed_at", "evidence_inc")},
-        stopped=pl.col("unsuccessful") & (pl.col("failed").is_null() | cleared),
-    )
+    ).drop("label")
 
 
 def _with_recovery(
-    line: pl.DataFrame, evidence: pl.DataFrame, attempts: pl.DataFrame, incidents: pl.DataFrame, pieces: pl.DataFrame
+    told: pl.DataFrame, evidence: pl.DataFrame, attempts: pl.DataFrame, incidents: pl.DataFrame, pieces: pl.DataFrame
 ) -> pl.DataFrame:
-    """Adds undone_by, undone_at, carrier (attempt), recovered_at, incident_started_at."""
+    """Adds undone_by, undone_at, recovered_at, incident_started_at, and the rows of those that were undone."""
     real = attempts.filter(~pl.col("drill") & ~pl.col("race") & ~pl.col("code_level"))
     undoing = (
         pieces.select("attempt", idx="undoes")
@@ -90,61 +92,58 @@ def _with_recovery(
     linked = pl.concat([standing.select("idx", "inc").drop_nulls(), undoing.select("idx", "inc").drop_nulls()]).unique()
     linked = linked.join(incidents.select("inc", "recovered_at", "declared_start"), on="inc")
     over = linked.group_by("idx").agg(over=pl.col("recovered_at").max(), incident_started_at=pl.col("declared_start").min())
-    return (
-        line.pipe(at_rows, first.select("idx", undone_by="id", undone_at="started_at"))
-        .pipe(at_rows, done)
-        .pipe(at_rows, over)
-        .with_columns(
-            recovered_at=pl.when(
-                (pl.col("failed").is_not_null() & pl.col("label").ne_missing("none")) | pl.col("undone_by").is_not_null()
-            ).then(pl.coalesce("over", "undone_done"))
-        )
-        .drop("over", "undone_done")
-    )
+    told = told.join(first.select("idx", undone_by="id", undone_at="started_at"), on="idx", how="full", coalesce=True)
+    told = told.join(done, on="idx", how="full", coalesce=True).join(over, on="idx", how="full", coalesce=True)
+    fell = (pl.col("failed").is_not_null() & ~pl.col("cleared").fill_null(value=False)) | pl.col("undone_by").is_not_null()
+    return told.with_columns(recovered_at=pl.when(fell).then(pl.coalesce("over", "undone_done"))).drop("over", "undone_done")
 
 
-def _deployments(
-    line: pl.DataFrame,
-    deployments: pl.DataFrame,
-    timeless: pl.DataFrame,
-    attempts: pl.DataFrame,
-    incidents: pl.DataFrame,
-    pieces: pl.DataFrame,
-    horizon: datetime,
-) -> pl.DataFrame:
-    ids = line["id"]
+def _named(told: pl.DataFrame, line: pl.DataFrame, attempts: pl.DataFrame, incidents: pl.DataFrame, pieces: pl.DataFrame) -> pl.DataFrame:
+    """Adds the attempt that a deployment carried out, and what it undid and restored; numbers become ids. In the order of idx."""
     carriers = pieces.filter(pl.col("what") == "deployment").join(attempts.select("attempt", "id"), on="attempt", suffix="_of")
-    carriers = carriers.select(idx="row", attempt="id_of")
-    names = incidents.select("inc", "id")
-    incident_ids = names.sort("inc")["id"]
-    rows = at_rows(line, carriers)
-    rows = kept(rows, ~pl.col("entered"))
-    rows = rows.with_columns(
-        **{name: ids.gather(rows[name]) for name in ("undoes", "restores")},
-        incident=incident_ids.gather(rows["evidence_inc"]),
-        hotfix_incident=incident_ids.gather(rows["hotfix_inc"]),
-        undoes_all=_named_lists(rows["undoes_all"], ids),
+    moved = pl.any_horizontal(pl.col("undoes", "restores", "undoes_all").is_not_null())
+    told = told.join(carriers.select(idx="row", attempt="id_of"), on="idx", how="full", coalesce=True)
+    told = told.join(
+        line.lazy().filter(moved).select("idx", "undoes", "restores", "undoes_all").collect(), on="idx", how="full", coalesce=True
+    )
+    told = told.sort("idx")
+    ids, incident_ids = line["id"], incidents.sort("inc")["id"]
+    return told.with_columns(
+        **{name: ids.gather(told[name]) for name in ("undoes", "restores")},
+        undoes_all=_named_lists(told["undoes_all"], ids),
+        incident=incident_ids.gather(told["evidence_inc"]),
+        hotfix_incident=incident_ids.gather(told["hotfix_inc"]),
         hotfix_source=pl.when(pl.col("hotfix") == "certain")
         .then(pl.lit("declared"))
         .when(pl.col("hotfix") == "likely")
         .then(pl.lit("derived:ended_an_incident"))
         .when(pl.col("hotfix") == "possible")
         .then(pl.lit("derived:quick_patch")),
+    )
+
+
+def _deployments(line: pl.DataFrame, deployments: pl.DataFrame, timeless: pl.DataFrame, told: pl.DataFrame, horizon: datetime) -> Parted:
+    """In lineage order: by service, environment and time; those without a time at the end."""
+    spoken = told.filter(pl.col("failed").is_not_null() & ~pl.col("cleared").fill_null(value=False))["idx"]
+    rows = line.with_columns(
+        stopped=pl.col("unsuccessful") & ~pl.col("idx").is_in(spoken.implode()),
         matured=pl.col("deployed_at") + ATTRIBUTION <= horizon,
         provisional=pl.col("deployed_at") + PROVISIONAL > horizon,
         at="deployed_at",
     )
+    rows = kept(rows, ~pl.col("entered"))
+    if len(rows) < len(line):
+        # Declared rollbacks that took their place in the lineage are no deployments.
+        told = told.join(rows.select("idx").with_row_index("row"), on="idx").sort("row")
+    else:
+        told = told.with_columns(row=pl.col("idx").cast(pl.UInt32))
     wide = deployments.select(name for name in _DEPLOYMENT if name in deployments.columns and name not in rows.columns)
     rows = rows.hstack(gathered(wide, rows["row"]))
-    rows = (
-        pl.concat([rows, timeless.sort("id").drop("declared_kind", "entered", "rb", "certain_hotfix")], how="diagonal")
-        if len(timeless)
-        else rows
-    )
+    if len(timeless):
+        rows = pl.concat([rows, timeless.sort("id").drop("declared_kind", "entered", "rb", "certain_hotfix")], how="diagonal")
     flags = ["rebuilt", "overlapped", "drill", "stopped", "matured", "provisional"]
-    rows = rows.with_columns(pl.col(flags).fill_null(value=False))
-    # In lineage order: by service, environment and time.
-    return rows.select(_DEPLOYMENT)
+    dense = [name for name in _DEPLOYMENT if name not in _APART]
+    return Parted(rows.with_columns(pl.col(flags).fill_null(value=False)).select(dense), told.select("row", *_APART), _DEPLOYMENT)
 
 
 _DEPLOYMENT = [
@@ -154,6 +153,11 @@ _DEPLOYMENT = [
     "lead_time", "hotfix", "hotfix_source", "hotfix_incident", "drill", "attempt", "failed", "failed_final", "failed_source",
     "failed_at", "stopped", "undone_by", "undone_at", "incident", "recovered_at", "incident_started_at", "matured", "provisional",
     "changes_files", "changes_lines", "changes_review_minutes", "at",
+]  # fmt: skip
+# Said of few.
+_APART = [
+    "undoes", "undoes_all", "restores", "hotfix", "hotfix_source", "hotfix_incident", "attempt", "failed", "failed_final", "failed_source",
+    "failed_at", "undone_by", "undone_at", "incident", "recovered_at", "incident_started_at",
 ]  # fmt: skip
 
 

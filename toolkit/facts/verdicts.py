@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from toolkit.facts.observed import placed, resolve
+from toolkit.facts.parted import Parted
 from toolkit.facts.told import in_production, told
 
 __all__ = ["asked_to_stop", "verdicts"]
@@ -41,7 +42,7 @@ def _latest(rows: pl.DataFrame, begun: pl.DataFrame, by: list[str]) -> pl.DataFr
 
 
 def verdicts(
-    records: Mapping[str, pl.DataFrame], deployments: pl.DataFrame, doubles: pl.DataFrame, *, horizon: datetime, production: Sequence[str]
+    records: Mapping[str, pl.DataFrame], deployments: Parted, doubles: pl.DataFrame, *, horizon: datetime, production: Sequence[str]
 ) -> pl.DataFrame:
     """Verdicts with of_deployment (what they judge), `last` (no later decision of the same tool on it) and `outcome`.
 
@@ -50,7 +51,8 @@ def verdicts(
     """
     rows = told("verdict", records).filter(pl.col("at") <= horizon).with_row_index("row")
     rows = in_production(rows, production)
-    judged = deployments.lazy().filter(pl.col("service").is_in(rows["service"].unique().implode())).select(_OF).collect()
+    here = deployments.dense["service"].is_in(rows["service"].unique().implode()).arg_true()
+    judged = deployments.at(here).select(*_OF, start=pl.coalesce("started_at", "finished_at"))
     known = judged.select("source", "source_id", "id")
     # What another source told of the same deployment means it as well.
     standing = known.rename({"source": "of_source", "source_id": "of_source_id"})
@@ -88,9 +90,8 @@ def verdicts(
     return rows.with_columns(outcome=outcome, decided=decided).select(_VERDICT)
 
 
-_OF: list[str | pl.Expr] = [
+_OF = [
     "id", "source", "source_id", "service", "environment", "version", "matured", "drill", "stopped", "failed_final",
-    pl.coalesce("started_at", "finished_at").alias("start"),
 ]  # fmt: skip
 _VERDICT = [
     "id", "source", "source_id", "service", "environment", "production", "deployment", "of_deployment", "deployment_source", "version",

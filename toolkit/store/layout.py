@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import polars as pl
 
 from toolkit.store.connect import quoted, select_list
 
-__all__ = ["Layout", "create", "lay", "layout_of", "put_together"]
+if TYPE_CHECKING:
+    from toolkit.facts.parted import Parted
+
+__all__ = ["Layout", "Table", "create", "lay", "layout_of", "put_together", "separated"]
+
+Table: TypeAlias = Union[pl.DataFrame, "Parted"]
 
 # Shorter tables are cheap whatever they hold.
 _LONG = 10_000
@@ -52,7 +57,17 @@ class Layout:
         return self.twin.get(name, name)
 
 
-def layout_of(frame: pl.DataFrame) -> Layout:
+def separated(table: Table) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """The columns of all rows, and those that stand apart already, by the number of their `row`; a short table, and one of which they
+    say something of many rows, is taken as a whole."""
+    if isinstance(table, pl.DataFrame):
+        return table, None
+    if len(table) < _LONG or len(table.apart) > (1 - _THIN) * len(table):
+        return table.whole(), None
+    return table.dense, table.apart
+
+
+def layout_of(frame: pl.DataFrame, apart: pl.DataFrame | None = None) -> Layout:
     """Of a table in DuckDB's types. The first column is always dense: it says how many rows there are."""
     if len(frame) < _LONG:
         return Layout()
@@ -73,6 +88,7 @@ def layout_of(frame: pl.DataFrame) -> Layout:
             dense.append(column)
     texts = pl.DataFrame([column for column in dense if column.dtype == pl.String])
     words = [name for name, found in texts.select(pl.all().approx_n_unique()).row(0, named=True).items() if found * _REPEATED < len(frame)]
+    thin += [name for name in apart.columns if name != "row"] if apart is not None else []
     return Layout(tuple(thin), tuple(constant), twin, tuple(words))
 
 
@@ -82,8 +98,9 @@ def _are_same(one: pl.Series, other: pl.Series) -> bool:
     return all(a.equals(b, null_equal=True) for a, b in ((one.head(_GLANCE), other.head(_GLANCE)), (one, other)))
 
 
-def lay(con: Any, name: str, frame: pl.DataFrame, layout: Layout) -> None:
-    """Write the frame so into the attached database `out`: into its schemas dense, thin and constant, under a view in facts."""
+def lay(con: Any, name: str, frame: pl.DataFrame, apart: pl.DataFrame | None, layout: Layout, columns: list[str]) -> None:
+    """Write the frame so into the attached database `out`: into its schemas dense, thin and constant, under a view in facts, which has
+    these columns in this order."""
     table = quoted(name)
     kinds = {column: f"dense.{quoted(f'{name}.{column}')}" for column in layout.words}
     for column, kind in kinds.items():
@@ -92,11 +109,15 @@ def lay(con: Any, name: str, frame: pl.DataFrame, layout: Layout) -> None:
     dense = [column for column in frame.columns if layout.is_dense(column)]
     as_kind = (f"{quoted(column)}::out.{kinds[column]} AS {quoted(column)}" if column in kinds else quoted(column) for column in dense)
     create(con, f"TABLE out.dense.{table} AS SELECT {', '.join(as_kind)} FROM frame", frame.select(dense))
-    told = pl.any_horizontal(pl.col(layout.thin).is_not_null()) if layout.thin else pl.lit(value=False)
-    create(con, f"TABLE out.thin.{table} AS SELECT * FROM frame", frame.select(layout.thin).with_row_index("row").filter(told))
+    found = [column for column in layout.thin if column in frame.columns]
+    told = pl.any_horizontal(pl.col(found).is_not_null()) if found else pl.lit(value=False)
+    thin = frame.select(found).with_row_index("row").filter(told)
+    if apart is not None:
+        thin = thin.join(apart, on="row", how="full", coalesce=True).sort("row")
+    create(con, f"TABLE out.thin.{table} AS SELECT * FROM frame", thin)
     once = frame.head(1).select(pl.lit(value=True).alias(_ONLY), *layout.constant)
     create(con, f"TABLE out.constant.{table} AS SELECT * FROM frame", once)
-    listed = ", ".join(f"{_shown(column, layout)} AS {quoted(column)}" for column in frame.columns)
+    listed = ", ".join(f"{_shown(column, layout)} AS {quoted(column)}" for column in columns)
     joined = f"dense.{table} AS d CROSS JOIN constant.{table} AS c LEFT JOIN thin.{table} AS t ON t.row = d.rowid"
     con.execute(f"CREATE VIEW out.facts.{table} AS SELECT {listed} FROM {joined}")
 

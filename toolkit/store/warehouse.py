@@ -15,12 +15,12 @@ import polars as pl
 
 from toolkit.errors import DataError
 from toolkit.store.connect import connect, literal, opened, quoted, select_list
-from toolkit.store.layout import Layout, create, lay, layout_of, put_together
+from toolkit.store.layout import Layout, Table, create, lay, layout_of, put_together, separated
 from toolkit.store.lock import hold
 
 __all__ = ["current", "is_readable", "meta", "read", "schema", "tables", "write"]
 
-Tables = Mapping[str, pl.DataFrame] | Iterable[tuple[str, pl.DataFrame]]
+Tables = Mapping[str, Table] | Iterable[tuple[str, Table]]
 
 _POINTER = "CURRENT"
 # A file that DuckDB 1.4 and later open.
@@ -131,14 +131,15 @@ def _fill(path: Path, frames: Tables, about: dict[str, Any]) -> None:
         con.execute("CREATE TABLE out.meta (value VARCHAR); CREATE TABLE out.tables (name VARCHAR, types BLOB, layout VARCHAR)")
         con.execute("INSERT INTO out.meta VALUES (?)", [json.dumps(about)])
         entries = []
-        for name, frame in frames.items() if isinstance(frames, Mapping) else frames:
-            flat = _flattened(frame)
-            layout = layout_of(flat)
+        for name, table in frames.items() if isinstance(frames, Mapping) else frames:
+            frame, apart = separated(table)
+            flat, few = _flattened(frame), _flattened(apart) if apart is not None else None
+            layout = layout_of(flat, few)
             if layout:
-                lay(con, name, flat, layout)
+                lay(con, name, flat, few, layout, list(table.schema))
             else:
                 create(con, f"TABLE out.facts.{quoted(name)} AS SELECT * FROM frame", flat)
-            entries.append((name, _types(frame), layout.to_json()))
+            entries.append((name, _types(table.schema), layout.to_json()))
         con.executemany("INSERT INTO out.tables VALUES (?, ?, ?)", entries)
         con.execute("COMMIT")
         con.execute("DETACH out")
@@ -156,10 +157,10 @@ def _flattened(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(changes)
 
 
-def _types(frame: pl.DataFrame) -> bytes:
+def _types(schema: pl.Schema) -> bytes:
     """What the flattened rows are to become again, as the file of a frame without rows."""
     empty = io.BytesIO()
-    frame.clear().write_ipc(empty)
+    pl.DataFrame(schema=schema).write_ipc(empty)
     return empty.getvalue()
 
 
