@@ -59,8 +59,7 @@ def test_on_the_overview_its_tooltips_its_rows_and_its_filters(server: str, brow
         page.goto(f"{server}/?window=4w&services={quote(SERVICE)}&severity={quote(SERVICE)}")
         page.get_by_text("Nothing in this scope").wait_for(timeout=180_000)
         page.wait_for_timeout(1_000)
-        assert seen.abroad() == []
-        assert seen.errors == []
+        quiet(seen)
 
 
 def test_in_a_retrospective_its_timeline_notes_and_actions(server: str, browser: BrowserContext) -> None:
