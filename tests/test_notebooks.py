@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -79,6 +80,10 @@ def test_the_tour_runs_in_jupyter_too(tmp_path: Path) -> None:
     drawn = [output for output in outputs if "vegaEmbed" in output.get("data", {}).get("text/html", "")]
     tables = [output for output in outputs if "<table" in output.get("data", {}).get("text/html", "")]
     assert (len(drawn), len(tables)) == (3, 3)
+    # Where Altair has the browser look for Vega, and how to do without, is said in the README. The other is the name of a schema.
+    named = {host for output in drawn for host in re.findall(r'"https?://([^/"]+)', output["data"]["text/html"])}
+    assert named == {"cdn.jsdelivr.net", "vega.github.io"}
+    assert "Vega from cdn.jsdelivr.net" in (FOLDER.parent / "README.md").read_text()
 
 
 def test_import_toolkit_as_kg_offers_the_notebooks_words_and_waits_for_no_frames(
