@@ -99,14 +99,14 @@ def test_a_click_on_a_service_filters_the_page_and_the_address(server: str, brow
 
 
 def test_the_practices_draw_quietly_in_both_themes(server: str, browser: BrowserContext) -> None:
-    question, eighth = "text=Could we roll this back now?", '[data-testid="stDataFrame"] >> nth=7'
-    with opened(browser, f"{server}/practices", until=question, drawn=eighth) as seen:
+    question, ninth = "text=Could we roll this back now?", '[data-testid="stDataFrame"] >> nth=8'
+    with opened(browser, f"{server}/practices", until=question, drawn=ninth) as seen:
         light = sum(background(seen.page))
         # Whoever goes over to the dark meanwhile sees it at once.
         seen.page.emulate_media(color_scheme="dark")
         seen.page.wait_for_timeout(1_000)
         assert sum(background(seen.page)) < 200 <= light
-        assert seen.page.locator(eighth).count() == 1
+        assert seen.page.locator(ninth).count() == 1
         quiet(seen)
 
 

@@ -13,12 +13,11 @@ from apps import MAIN, AppTest, said
 
 from ingest.engine import load
 from toolkit.metrics import METRICS, measure
-from toolkit.metrics.measurement import PRACTICES
 from toolkit.metrics.readiness import could_roll_back
-from toolkit.metrics.scorecard import TO_DO
+from toolkit.metrics.scorecard import SHOWN, TO_DO
 from toolkit.review import as_markdown, as_object, case_of, what_if_of
 from toolkit.store import warehouse
-from toolkit.ui.sentences import quantity
+from toolkit.ui.sentences import interval, quantity, rows_behind
 from toolkit.workspace import Workspace
 
 
@@ -53,7 +52,7 @@ def emptied(demo: Path, to: Path, tables: set[str], records: set[str], **more: A
 
 def test_every_practice_stands_on_the_page_as_it_is_measured_and_so_does_every_service(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = page(demo, "practices", monkeypatch)
-    assert [head.value.lower() for head in app.subheader] == [*PRACTICES, "could we roll this back now?"]
+    assert [head.value.lower() for head in app.subheader] == [*SHOWN, "could we roll this back now?"]
     now = cells(app, "Now")
     place = Workspace(demo)
     for row in measure(place, "step_adherence", "review_rate", "customers_first_rate", window="26w").iter_rows(named=True):
@@ -65,7 +64,21 @@ def test_every_practice_stands_on_the_page_as_it_is_measured_and_so_does_every_s
     assert dict(zip(table["Service"], table["Back now?"], strict=True)) == {
         row.service: {"yes": "● yes", "no": "○ no", "not known": "? not known"}[row.word] for row in ready
     }
-    assert {name for name, metric in METRICS.items() if metric.group in PRACTICES and metric.headline} == TO_DO.keys()
+    assert {name for name, metric in METRICS.items() if metric.group in SHOWN and metric.headline} == TO_DO.keys()
+
+
+def test_hotfixes_stand_there_with_interval_and_rows_and_each_number_opens(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page(demo, "practices", monkeypatch, services="accounts")
+    rows = measure(Workspace(demo), group="hotfix", window="26w", service="accounts")
+    rows = rows.filter(~pl.col("metric").str.ends_with("_p90"))
+    now, ends = cells(app, "Now"), cells(app, "95 %")
+    for row in rows.filter(pl.col("n") > 0).iter_rows(named=True):
+        few = row["n"] < 5
+        title = METRICS[row["metric"]].title
+        assert now[title] == (rows_behind(row) if few else quantity(row["value"], row["unit"]))
+        assert ends[title] == ("too few to sum up" if few else interval(row))
+    skipped = next(row for row in rows.iter_rows(named=True) if row["metric"] == "skipped_gate_rate")
+    assert ends["Hotfixes that skipped a gate"].endswith(f"{skipped['k']} of {skipped['n']}")
 
 
 def test_a_practice_without_records_says_what_to_connect(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +133,8 @@ def test_a_gap_in_what_is_told_is_said_where_it_matters(demo: Path, tmp_path: Pa
     broken = emptied(demo, tmp_path / "gap", set(), set(), coverage=[gap])
     app = page(broken, "practices", monkeypatch, window="13w")
     told = [part.value for part in app.caption if "Nobody watched" in part.value]
-    assert told == ["▨ Nobody watched gates from 2 May 2026 00:00 to 9 May 2026 12:00 UTC: what was then is not known here."]
+    # Gates themselves, and the hotfixes that skipped one.
+    assert told == ["▨ Nobody watched gates from 2 May 2026 00:00 to 9 May 2026 12:00 UTC: what was then is not known here."] * 2
     # It was over before the last four weeks began.
     assert "Nobody watched" not in said(page(broken, "practices", monkeypatch, window="4w"))
 

@@ -1,4 +1,4 @@
-"""The practices as a scorecard: each number, its course, against the window before, where it is worst, and what to do."""
+"""Practices, and the hotfixes that test them, as a scorecard: each number, its course, where it is worst, and what to do."""
 
 from __future__ import annotations
 
@@ -14,13 +14,23 @@ from toolkit.metrics.metric import METRICS, Kind, Metric
 from toolkit.metrics.reading import published
 from toolkit.metrics.scope import scope_of
 
-__all__ = ["FEW", "TO_DO", "scorecard"]
+__all__ = ["FEW", "SHOWN", "TO_DO", "scorecard"]
+
+# What is fixed in haste shows what the practices hold.
+SHOWN = ("hotfix", *PRACTICES)
 
 # Fewer rows than this are no case against a service.
 FEW = 5
 WORST = 3
 # What moves each number, where a team wants it moved.
 TO_DO: dict[str, str] = {
+    "hotfix_lead_time": "Rehearse the short way with a change of one line, from branch to production.",
+    "hotfix_failure_rate": "Ask of each whether going back would have done, and the fix could have waited.",
+    "hotfix_scope": "Fix what is broken; whatever else is in it waits for the next release.",
+    "hotfix_scope_files": "What a hotfix need not touch, it can only break.",
+    "hotfix_review_time": "Nothing by itself: read the quickest beside those that failed.",
+    "skipped_gate_rate": "Make the gates quick enough for a hotfix, or agree which ones it may skip.",
+    "hotfix_drift": "Make the merge back a step of the playbook, before the incident is closed.",
     "incident_repetition_rate": "Take the causes that came back; fix what they share, not the last symptom.",
     "review_rate": "Put the review in the calendar while the incident is still open.",
     "action_items_on_time": "Promise fewer items, each with an owner who has the time.",
@@ -57,15 +67,15 @@ TO_DO: dict[str, str] = {
 
 
 def scorecard(w: Any, *, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """A row a practice, in the order of groups: group, metric, title, better, definition; value, low, high, n, k, unit, note as measure()
+    """A row a number, in the order of groups: group, metric, title, better, definition; value, low, high, n, k, unit, note as measure()
     gives them (of waits for the next word the 90th percentile); course: values of the months that the window holds whole, unknown ones
     left out; before, verdict: against as long a time before; worst: up to three services with at least five rows, (name, value); to_do;
     gaps: (record, from, to) within the window that nobody watched.
     """
     w = published(w)
     scope = scope_of(w, start=start, end=end)
-    metrics = [one for one in METRICS.values() if one.group in PRACTICES and one.headline]
-    metrics.sort(key=lambda one: PRACTICES.index(one.group))
+    metrics = [one for one in METRICS.values() if one.group in SHOWN and one.headline]
+    metrics.sort(key=lambda one: SHOWN.index(one.group))
     names = [one.name for one in metrics]
     now = _by_name(measure(w, *names, start=start, end=end).filter(pl.col("by").is_null()))
     monthly = measure(w, *names, start=start, end=end, every="1mo").filter(pl.col("by").is_null())

@@ -1,4 +1,4 @@
-"""Practices: what recovery rests on, as a scorecard; and whether each service could be rolled back now."""
+"""Practices: what recovery rests on, and how hotfixes fare, as a scorecard; and whether each service could be rolled back now."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def practices() -> None:
     if not rows_in(whole, scope):
         parts.nothing_in(whole, scope)
         return
-    st.markdown("What recovery rests on. A line opens to its definition and rows. Worst: services with at least five rows.")
+    st.markdown(
+        "What recovery rests on, and fixes in haste. A line opens to its definition and rows. Worst: services with at least five rows."
+    )
     for group, rows in groupby(data.scorecard(whole, scope), key=lambda row: row["group"]):
         card(whole, scope, group, list(rows))
     ready(data.readiness(whole, scope))
