@@ -13,13 +13,13 @@ from ingest.gitlog import Clone
 
 __all__ = ["Arrival", "arrivals"]
 
-How = Literal["merged", "cherry_pick", "same_change", "nothing_new", "not_found"]
+How = Literal["merged", "cherry_pick", "same_change", "nothing_new", "not_found", "not_compared"]
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A commit on the main line since `at`; None: not there. `name`: what it is called there, if not by its own name. `by`: the commit
-    that brought it."""
+    """A commit on the main line since `at`; None: not there, or nobody can tell (not compared). `name`: what it is called there, if not by
+    its own name. `by`: the commit that brought it."""
 
     sha: str
     at: datetime | None
@@ -33,7 +33,7 @@ def arrivals(clone: Clone, history: History, came: Mapping[str, str], changes: M
 
     came: of every commit on the main line the one that brought it. changes: commit → the commits whose changes it ships. It has arrived
     when it came itself, or once all of them were there, by themselves or as copies, if that was earlier: a release branch may be merged
-    long after its fixes were picked from the main line. Nothing is said where that cannot be told.
+    long after its fixes were picked from the main line.
     """
     # What was made on the line itself can have come no earlier.
     asked = {one for ships in changes.values() for one in ships if came.get(one) != one}
@@ -50,8 +50,8 @@ def arrivals(clone: Clone, history: History, came: Mapping[str, str], changes: M
         # By its last change; where it ships none, when its branch left.
         all_there = [max(there)] if there and len(there) == len(copies) else []
         if not own and not all_there:
-            if sha not in unsure and all(copy is not None or one not in untold for one, copy in zip(ships, copies, strict=True)):
-                yield Arrival(sha, None, "not_found")
+            compared_all = sha not in unsure and all(copy is not None or one not in untold for one, copy in zip(ships, copies, strict=True))
+            yield Arrival(sha, None, "not_found" if compared_all else "not_compared")
             continue
         at, name = min([*own, *all_there], key=lambda one: one[0])
         if name == sha:

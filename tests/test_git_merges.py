@@ -256,13 +256,24 @@ def test_a_clone_without_contents_tells_of_what_needs_none(repo: Repository, tmp
     repo.git("config", "uploadpack.allowFilter", "true")
     repo.git("clone", "--quiet", "--bare", "--filter=blob:none", f"file://{repo.path}", str(tmp_path / "part"))
     (page,) = git.read(None, path=str(tmp_path / "part"))
-    assert [row["inferred_by"] for row in page.records["merge"]] == ["derived:merged"]
+    assert sorted(row["inferred_by"] for row in page.records["merge"]) == ["derived:merged", "derived:not_compared"]
 
 
-def test_a_change_too_large_to_compare_is_not_said_to_be_missing(repo: Repository) -> None:
-    released(repo, ("01-02 10:00", {"c": "x\n" * 80_000}, "Vendor it"))
-    repo.commit("01-03 10:00", {"c": "y\n" * 80_000}, "Vendor it")
-    assert merges(repo) == {}
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ({"c": "x\n" * 80_000}, {"c": "y\n" * 80_000}),
+        ({f"f{number}": "x" for number in range(21)}, {f"f{number}": "y" for number in range(21)}),
+        ({"b": "9\n8\n7\n6\n5\n4\n3\n2\n1\n"}, {"b": "8\n9\n7\n6\n5\n4\n3\n2\n1\n"}),
+    ],
+    ids=["over 128 KiB", "over 20 files", "only in another order"],
+)
+def test_of_a_change_that_cannot_be_compared_it_is_said_that_it_was_not(
+    repo: Repository, theirs: dict[str, str | bytes | None], ours: dict[str, str | bytes | None]
+) -> None:
+    released(repo, ("01-02 10:00", theirs, "Vendor it"))
+    repo.commit("01-03 10:00", ours, "Vendor it")
+    assert told(repo, "Vendor it") == (None, None, "not_compared")
 
 
 def test_nothing_is_started_to_compare_changes(repo: Repository, tmp_path: Path) -> None:

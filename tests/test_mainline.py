@@ -97,6 +97,14 @@ def test_what_nobody_can_know_is_in_no_rate_and_is_counted() -> None:
     }
 
 
+def test_what_could_not_be_compared_is_neither_there_nor_missing_unless_somebody_else_knows() -> None:
+    untold = merged(None, id="git", observed_at="40d 0:00", inferred_by="derived:not_compared")
+    assert drift(hotfix("10:00"), untold) == (0, 0)
+    assert left_out(hotfix("10:00"), untold) == {"its change could not be compared": 1}
+    assert drift(hotfix("10:00"), untold, merged("2d 0:00", id="forge")) == (0, 1)
+    assert drift(hotfix("10:00"), untold, merged(None, id="forge", observed_at="20d 0:00")) == (1, 1)
+
+
 def test_without_any_merge_it_is_not_measured() -> None:
     (row,) = measure(place(hotfix()), "hotfix_drift").iter_rows(named=True)
     assert (row["value"], row["n"]) == (None, None)

@@ -54,7 +54,7 @@ def read(
     tip = clone.tip(branch)
     there = clone.tags()
     releases = compiled(tags, "tags")
-    progress = Progress.of(since, clone, tip, digest_of(tags=tags, service=service, merges=True))
+    progress = Progress.of(since, clone, tip, digest_of(tags=tags, service=service, merges="compared or not"))
     hot = {name: sha for name, sha in clone.branches().items() if _BRANCH.match(name)}
     seen = digest_of(tags=[(tag.name, tag.commit, tag.at) for tag in there], branches=sorted(hot.items()))
     if progress.since == tip and progress.gap is None and since is not None and since.get("tags") == seen:
@@ -145,7 +145,7 @@ def to_revert(item: dict[str, Any]) -> dict[str, Any]:
 
 def to_merge(item: dict[str, Any]) -> dict[str, Any]:
     """A commit that was released, and when it was on the branch that was read; or that it was not, by the time of that branch's last
-    commit."""
+    commit; or that it could not be told (not_compared)."""
     return {
         "source_id": f"merge/{item['merge'][:12]}",
         "vcs_revision": item["merge"],

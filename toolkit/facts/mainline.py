@@ -21,6 +21,8 @@ _ADDED: dict[str, Any] = {
     "merged_source": pl.String,
     "unmerged_until": TIME,
 }
+# Somebody looked and could not tell: the change is too large to compare, say.
+_UNTOLD = "derived:not_compared"
 # git abbreviates to no fewer letters of its own accord.
 _SHORTEST = 7
 
@@ -29,20 +31,20 @@ def with_merges(hotfixes: pl.DataFrame, records: Mapping[str, pl.DataFrame], *, 
     """Adds revision (the commit, as told or as the registry has it), merged_at, merged_as, merged_source, unmerged_until.
 
     merged_at: when the commit was on the main branch. unmerged_until: up to when somebody saw that it was not; a row that does not say
-    when it looked holds up to the horizon. Both null: nobody tells of the commit, or the deployment names none.
+    when it looked holds up to the horizon. Both null: nobody tells of it, or could (merged_source), or the deployment names none.
     """
     merges = told("merge", records, also=("observed_at", "inferred_by"))
     if merges.is_empty() or hotfixes.is_empty():
         return hotfixes.with_columns(pl.lit(None, kind).alias(name) for name, kind in _ADDED.items())
     rows = with_names(hotfixes.select("source", "source_id", "service", "version"), records).with_row_index("row")
     rows = identified(rows, registry_of(records, horizon)).select("row", "service", "revision")
-    there = pl.col("merged_at") <= horizon
+    there = (pl.col("merged_at") <= horizon).fill_null(value=False)
     looked = pl.min_horizontal(pl.col("observed_at").fill_null(horizon), pl.lit(horizon, TIME))
     found = _pairs(rows, merges).with_columns(
         merged_at=pl.when(there).then("merged_at"),
         merged_as=pl.when(there).then("merged_as"),
         merged_source=pl.col("inferred_by").fill_null("declared"),
-        unmerged_until=pl.when(there.fill_null(value=False)).then(None).otherwise(looked),
+        unmerged_until=pl.when(there | pl.col("inferred_by").eq_missing(_UNTOLD)).then(None).otherwise(looked),
     )
     # Who saw it there is right, the first of them; else who looked last.
     found = found.sort("row", "merged_at", -pl.col("unmerged_until").to_physical(), "merged_as", "merged_source", nulls_last=True)

@@ -131,6 +131,7 @@ _WEEK = pl.col("deployed_at") + pl.duration(days=7)
     | {
         "not yet 7 days old": pl.col("horizon") < _WEEK,
         "its commit is not known": pl.col("revision").is_null(),
+        "its change could not be compared": pl.col("merged_source").eq_missing("derived:not_compared") & pl.col("merged_at").is_null(),
         "nobody tells whether its commit was merged": pl.col("merged_at").is_null() & pl.col("unmerged_until").is_null(),
     },
     unknown="not merged when last looked at, within the 7 days",
