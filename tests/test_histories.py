@@ -462,3 +462,28 @@ def test_automation_that_was_told_to_stop_a_deployment_is_no_race(stitch: Stitch
     assert attempt["race"] is race
     # A race is no evidence against what it took back; an answer to a judge is.
     assert ("likely" in [row["failed_final"] for row in facts.deployments.values()]) is not race
+
+
+TITLES = {
+    # first, again: a repeat
+    ("Checkout 5xx (#12)", "checkout: 7XX!"): True,
+    ("Größe_2", "GRÖßE"): True,
+    ("Down", "down ⚠\ufe0f ½"): True,
+    ("नमस्ते 1", "नमस्ते"): True,
+    ("Checkout errors", "Checkout error"): False,
+    ("cafe\u0301 down", "cafe down"): False,
+    # Where nothing is left, nothing is the same.
+    ("12", "12"): False,
+    ("#!", "#!"): False,
+}
+
+
+def test_a_title_says_the_same_whatever_its_case_its_numbers_and_its_punctuation(stitch: Stitch) -> None:
+    rows = [
+        incident(at, f"{at}5", id=f"{number} {at}", title=title, services=[f"s{number}"])
+        for number, pair in enumerate(TITLES)
+        for at, title in zip(("10:0", "11:0"), pair, strict=True)
+    ]
+    facts = stitch(*rows)
+    again = {pair: facts.incidents[f"{number} 11:0"]["repeat_of"] for number, pair in enumerate(TITLES)}
+    assert again == {pair: f"{number} 10:0" if repeats else None for number, (pair, repeats) in enumerate(TITLES.items())}

@@ -15,6 +15,13 @@ STEPS = [timedelta(minutes=minutes) for minutes in (0, 5, 5, 10, 10, 30, 30, 60,
 _DECIDED = ["started_at", "detected_at", "decided_at", "recovered_at", "recovered_at", "cause", "cause", "duplicate_of"]
 LENGTHS = [0, 5, 5, 10, 30, 60]
 
+# The same words, other words, and none at all, once case, numbers and punctuation are gone.
+TITLES = (
+    "Errors", "errors", "ERRORS (#12)", "5: errors!", "5xx errors", "(5)XX_Errors", "errors xx", "12", "#3 …", "½²Ⅻ",
+    "Größe 2", "GRÖSSE", "größe",
+    "cafe\u0301 down", "CAFÉ down", "cafe down", "down ⚠\ufe0f", "Down", "down ⚠", "नमस्ते 1", "नमस्ते", "नमसत",
+)  # fmt: skip
+
 
 class Hostile:
     """Draws rows; every choice goes through `random`, so that a seed gives the same history again."""
@@ -133,7 +140,7 @@ class Hostile:
         row["duplicate_of"] = self.named("incident")
         row["cause"] = self.maybe("not_a_deployment", "capacity")
         row["severity"] = self.random.choice(["sev1"] * 9 + ["Maintenance"])
-        row["title"] = self.maybe("Errors")
+        row["title"] = self.maybe(*TITLES)
         row["root_cause"] = self.maybe("config", "cache", "c1")
         row["alert"] = self.maybe("burn")
         if self.chance(self.spice / 2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import pairwise
+from unicodedata import category
 
 from tests.oracle.observed import Records, Row
 
@@ -160,5 +161,17 @@ def _repeat(incident: Row, incidents: list[Row]) -> str | None:
 def _same_cause(a: Row, b: Row) -> bool:
     if any(a[name] is not None and a[name] == b[name] for name in ("root_cause", "alert")):
         return True
-    titles = [" ".join((row["title"] or "").casefold().split()) for row in (a, b)]
+    titles = [_words(row["title"] or "") for row in (a, b)]
     return bool(titles[0]) and titles[0] == titles[1]
+
+
+def _words(title: str) -> list[str]:
+    """Without case, numbers and punctuation."""
+    words = [""]
+    for sign in title.lower():
+        kind = category(sign)[0]
+        if kind == "L" or (kind == "M" and words[-1]):
+            words[-1] += sign
+        elif words[-1]:
+            words.append("")
+    return [word for word in words if word]

@@ -119,7 +119,7 @@ def _cause_keys(incidents: pl.DataFrame) -> pl.DataFrame:
     """id, link_time, service, production, key: by what a repeat is known (root-cause tag, alert or criterion, normalised title)."""
     real = incidents.filter(~pl.col("planned") & pl.col("link_time").is_not_null())
     titles = pl.DataFrame({"title": real["title"].drop_nulls().unique()}, schema={"title": pl.String})
-    titles = titles.with_columns(normal=pl.col("title").map_elements(normalised, return_dtype=pl.String))
+    titles = titles.with_columns(normal=normalised(pl.col("title")))
     real = real.join(titles, on="title", how="left", maintain_order="left")
     named = (("root:", "root_cause"), ("alert:", "alert"), ("title:", "normal"))
     keys = [

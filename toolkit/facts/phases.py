@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -159,7 +158,7 @@ def with_repeats(incidents: pl.DataFrame) -> pl.DataFrame:
     """Adds repeat_of: the latest earlier incident of a shared service, recovered at most 90 days before, with any equal cause key."""
     real = incidents.filter(~pl.col("planned") & pl.col("link_time").is_not_null())
     titles = pl.DataFrame({"title": real["title"].drop_nulls().unique()}, schema={"title": pl.String})
-    titles = titles.with_columns(normal=pl.col("title").map_elements(normalised, return_dtype=pl.String))
+    titles = titles.with_columns(normal=normalised(pl.col("title")))
     real = real.join(titles, on="title", how="left", maintain_order="left")
     keys = pl.concat(
         [
@@ -177,7 +176,8 @@ def with_repeats(incidents: pl.DataFrame) -> pl.DataFrame:
     return incidents.join(last.join(ids, on="earlier").select("inc", "repeat_of"), on="inc", how="left", maintain_order="left")
 
 
-def normalised(title: str) -> str | None:
-    """A title without case, numbers and punctuation, so that "Checkout 5xx (#12)" repeats "checkout 5xx"; null where nothing is left."""
-    words = re.findall(r"[^\W\d_]+", title.lower())
-    return " ".join(words) or None
+def normalised(title: pl.Expr) -> pl.Expr:
+    """A title without case, numbers and punctuation, so that "Checkout 5xx (#12)" repeats "checkout xx"; null where nothing is left."""
+    # Marks belong to the letter before them; by itself one only makes a picture of a sign.
+    words = title.str.to_lowercase().str.extract_all(r"\p{L}[\p{L}\p{M}]*").list.join(" ")
+    return pl.when(words != "").then(words)
