@@ -7,10 +7,12 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 from hypothesis import settings
 
@@ -26,6 +28,16 @@ sys.dont_write_bytecode = False
 # Workers share the processors, and frames of a few rows gain nothing by threads (polars reads this when it is first imported). That the
 # number of threads changes no table is for test_publish.py to say.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+# One does for a file of a few rows, too.
+_connect = duckdb.connect
+
+
+def _with_one_thread(*given: Any, config: Mapping[str, Any] = MappingProxyType({}), **more: Any) -> duckdb.DuckDBPyConnection:
+    return _connect(*given, config={"threads": 1, **config}, **more)
+
+
+duckdb.connect = _with_one_thread
 
 # Databases wait for the disk at each write. No test pulls the plug, so that memory does as well.
 MEMORY = Path("/dev/shm")
@@ -118,7 +130,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
             load(workspace, ROOT / "data" / "sample" / file_name(record), record, source="sample")
         publish(workspace)
 
-    return shared(tmp_path_factory, "demo", build)
+    return _read_once(shared(tmp_path_factory, "demo", build))
 
 
 @pytest.fixture(scope="session")
@@ -139,4 +151,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         Policy(EXAMPLE).save(workspace.root)
         publish(workspace)
 
-    return Workspace(shared(tmp_path_factory, "told", build) / "here")
+    return Workspace(_read_once(shared(tmp_path_factory, "told", build) / "here"))
+
+
+def _read_once(folder: Path) -> Path:
+    from once import read_once
+
+    from toolkit.workspace import Workspace
+
+    read_once(Workspace(folder))
+    return folder
