@@ -464,6 +464,17 @@ def test_automation_that_was_told_to_stop_a_deployment_is_no_race(stitch: Stitch
     assert ("likely" in [row["failed_final"] for row in facts.deployments.values()]) is not race
 
 
+def test_what_came_after_it_was_undone_was_not_what_was_undone(stitch: Stitch) -> None:
+    # 10:00 and 10:05 traffic to v2, of which no deployment is known   11:00 back from there, whereto nobody says   11:25 v2
+    facts = stitch(
+        rollback("v2", "10:00", minutes=0, id="one"),
+        rollback("v2", "10:05", minutes=0, id="two"),
+        rollback(None, "11:00", minutes=0, id="back"),
+        deployment("v2", "11:25"),
+    )
+    assert facts.deployments["v2 11:25"]["failed"] is None
+
+
 TITLES = {
     # first, again: a repeat
     ("Checkout 5xx (#12)", "checkout: 7XX!"): True,

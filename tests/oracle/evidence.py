@@ -38,7 +38,9 @@ def hotfixes(known: Records, lines: dict[tuple[str, str], list[Row]], incidents:
             if row["hotfix"] is None and row["quick_patch"]:
                 row["hotfix"] = "possible"
             row["fixes"] = _named_by(known, incidents, row) if row["hotfix"] in {"certain", "likely"} else []
-            said = row["fixes"] + row["ended_an_incident"] if row["hotfix"] in {"certain", "likely"} else []
+            # Of several the first by name; what is told before what is found.
+            some = [sorted(row[what], key=lambda one: one["id"]) for what in ("fixes", "ended_an_incident")]
+            said = some[0] + some[1] if row["hotfix"] in {"certain", "likely"} else []
             row["hotfix_incident"] = said[0] if said else None
 
 
@@ -147,12 +149,12 @@ def _undone(attempt: Row, attempts: list[Row], lines: dict[tuple[str, str], list
                 continue
             if any(piece["restores"] and piece["restores"]["artifact"] is undone["artifact"] for piece in earlier["pieces"]):
                 first = _first_release(undone, lines[place(undone)])
-                if first is not None and first is not undone:
+                if first is not None:
                     blame(first, level, "derived:undone_again")
     return found
 
 
 def _first_release(undone: Row, line: list[Row]) -> Row | None:
-    shipped = [row for row in line if row["artifact"] is undone["artifact"] and row["successful"]]
+    shipped = [row for row in line if row["artifact"] is undone["artifact"] and row["successful"] and row["index"] < undone["index"]]
     released = [row for row in shipped if row["kind"] == "release"]
     return (released or shipped or [None])[0]
