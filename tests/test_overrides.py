@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from tests.builders import HORIZON, deployment, event, frames, history, incident, m, override, t
-from tests.test_histories import by_engine, by_oracle, failures, outcomes
+from tests.test_histories import failures, outcomes
+from tests.twins import by_engine, by_oracle
 from toolkit.facts import facts_of
 
 Row = dict[str, Any]

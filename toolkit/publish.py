@@ -134,11 +134,9 @@ def settings_of(workspace: Workspace, policy: Policy | None) -> dict[str, Any]:
 
 
 def _read(ledger: Ledger, record: str) -> pl.DataFrame:
-    """What the record's current rows say. Of those that are only stitched, columns without any value stay where they are, but
-    for the key."""
+    """What the record's current rows say. Those that are only stitched are read without columns that say nothing, but for the key."""
     table, columns = RECORDS[record].table, _columns(record)
-    key, rest = columns[:2], columns[2:]
-    return ledger.read(table, columns if record in KEPT else [*key, *ledger.filled(table, rest)])
+    return ledger.read(table, columns) if record in KEPT else ledger.lean(table, columns[:2], columns[2:])
 
 
 def _as_told(record: str, frame: pl.DataFrame) -> pl.DataFrame:

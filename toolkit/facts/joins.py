@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
-__all__ = ["WIDEST", "at_rows", "gathered", "is_even", "kept", "moments_in", "of_rows"]
+__all__ = ["WIDEST", "are_same", "at_rows", "gathered", "is_even", "kept", "moments_in", "of_rows"]
 
 # Part and time, as one number, fit into 64 bits.
 WIDEST = 2**62
+# Two columns, or a column's rows, that differ mostly differ soon.
+_GLANCE = 100
 
 
 def moments_in(moments: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
@@ -73,10 +75,24 @@ def kept(frame: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
 
 
 def gathered(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
-    """The frame's rows by their numbers, each at most once; columns that say the same in every row are not moved."""
+    """The frame's rows by their numbers, each at most once; columns that say the same in every row are not moved, and those that say
+    what another says are moved with it."""
     if len(rows) < len(frame):
         return frame.select(pl.all().gather(rows))
-    return frame if rows.is_sorted() else frame.with_columns(pl.col([column.name for column in frame if not is_even(column)]).gather(rows))
+    if rows.is_sorted():
+        return frame
+    moved: list[pl.Series] = []
+    twins: dict[str, str] = {}
+    for column in frame:
+        if is_even(column):
+            continue
+        same = next((other.name for other in moved if are_same(column, other)), None)
+        if same is None:
+            moved.append(column)
+        else:
+            twins[column.name] = same
+    frame = frame.with_columns(pl.col([column.name for column in moved]).gather(rows))
+    return frame.with_columns(pl.col(same).alias(name) for name, same in twins.items())
 
 
 def is_even(column: pl.Series) -> bool:
@@ -85,7 +101,14 @@ def is_even(column: pl.Series) -> bool:
         return True
     if column.null_count() or column.dtype.is_nested():
         return False
-    return all((part == column[0]).all() for part in (column.head(100), column))
+    return all((part == column[0]).all() for part in (column.head(_GLANCE), column))
+
+
+def are_same(one: pl.Series, other: pl.Series) -> bool:
+    """Whether they say the same, row by row."""
+    if one.dtype != other.dtype or one.dtype.is_nested():
+        return False
+    return all(a.equals(b, null_equal=True) for a, b in ((one.head(_GLANCE), other.head(_GLANCE)), (one, other)))
 
 
 def of_rows(frame: pl.DataFrame, key: str, rows: pl.DataFrame, **columns: str) -> pl.DataFrame:

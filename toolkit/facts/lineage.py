@@ -14,11 +14,14 @@ __all__ = ["FIRST_DAYS", "UNDO_OF_UNSUCCESSFUL", "with_lineage"]
 
 UNDO_OF_UNSUCCESSFUL = timedelta(hours=24)
 FIRST_DAYS = timedelta(days=90)
+# A byte a row instead of sixteen.
+KINDS = pl.Enum(["release", "rollback", "redeploy", "reapply", "out_of_order", "unknown"])
+_SOURCES = pl.Enum(["declared", "derived:overlapped", "derived:no_identity", "derived:lineage"])
 _ORDER = ["part", "position", "start"]
 # Columns that only the steps of this pass read: at a million rows each is 8 MB.
 _SCAFFOLDING = [
     "strength", "part_from", "shared", "first_start", "first_idx", "was", "was_start", "was_idx", "was_rank", "version_rank",
-    "same", "declared", "declared_kind", "version", "vcs_revision", "config_revision",
+    "same", "declared", "declared_kind", "vcs_revision", "config_revision",
 ]  # fmt: skip
 
 
@@ -46,8 +49,9 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     """Successful ones stand where they ended, all others where they began."""
     frame = _sorted(frame.with_columns(position=pl.when("successful").then("deployed_at").otherwise("start")))
     frame = frame.drop("idx", strict=False).with_row_index("idx")
-    version = pl.col("version")
-    return frame.with_columns(pl.col("idx").cast(pl.Int64), fixed_version=pl.when(~version.is_in(MUTABLE_TAGS)).then(version))
+    mutable = frame["version"].is_in(MUTABLE_TAGS)
+    fixed = pl.when(~mutable).then("version") if mutable.any() else pl.col("version")
+    return frame.with_columns(pl.col("idx").cast(pl.Int64), fixed_version=fixed)
 
 
 def _sorted(frame: pl.DataFrame) -> pl.DataFrame:
@@ -144,29 +148,41 @@ def with_kind(frame: pl.DataFrame) -> pl.DataFrame:
     new = ~pl.col("seen")
     derived = (
         pl.when(pl.col("overlapped") | pl.col("artifact").is_null())
-        .then(pl.lit("unknown"))
+        .then(_word("unknown"))
         .when(new & lower & young)
-        .then(pl.lit("unknown"))
+        .then(_word("unknown"))
         .when(new & lower)
-        .then(pl.lit("out_of_order"))
+        .then(_word("out_of_order"))
         .when(new)
-        .then(pl.lit("release"))
+        .then(_word("release"))
         .when(pl.col("was_artifact").is_null())
-        .then(pl.lit("unknown"))
+        .then(_word("unknown"))
         .when(same)
-        .then(pl.lit("redeploy"))
+        .then(_word("redeploy"))
         .when("older")
-        .then(pl.lit("rollback"))
-        .otherwise(pl.lit("reapply"))
+        .then(_word("rollback"))
+        .otherwise(_word("reapply"))
     )
-    declared = pl.when(pl.col("declared_kind").is_in(["release", "rollback", "redeploy", "reapply"])).then("declared_kind")
-    frame = frame.with_columns(same=same, kind=pl.coalesce(declared, derived), declared=declared.is_not_null()).pipe(_with_unsuccessful)
+    said = pl.col("declared_kind").is_in(["release", "rollback", "redeploy", "reapply"])
+    declared = pl.when(said).then("declared_kind").cast(KINDS)
+    frame = frame.with_columns(same=same, kind=pl.coalesce(declared, derived), declared=said.fill_null(value=False)).pipe(
+        _with_unsuccessful
+    )
     undoes_unsuccessful = ~pl.col("declared") & pl.col("same") & (pl.col("kind") == "redeploy") & pl.col("after_unsuccessful").is_not_null()
-    rule = pl.when("overlapped").then(pl.lit("derived:overlapped")).when(pl.col("artifact").is_null()).then(pl.lit("derived:no_identity"))
-    return frame.with_columns(
-        kind=pl.when(undoes_unsuccessful).then(pl.lit("rollback")).otherwise("kind"),
-        kind_source=pl.when("declared").then(pl.lit("declared")).otherwise(rule.otherwise(pl.lit("derived:lineage"))),
+    rule = (
+        pl.when("declared")
+        .then(pl.lit("declared", _SOURCES))
+        .when("overlapped")
+        .then(pl.lit("derived:overlapped", _SOURCES))
+        .when(pl.col("artifact").is_null())
+        .then(pl.lit("derived:no_identity", _SOURCES))
+        .otherwise(pl.lit("derived:lineage", _SOURCES))
     )
+    return frame.with_columns(kind=pl.when(undoes_unsuccessful).then(_word("rollback")).otherwise("kind"), kind_source=rule)
+
+
+def _word(kind: str) -> pl.Expr:
+    return pl.lit(kind, KINDS)
 
 
 def _with_version_order(frame: pl.DataFrame) -> pl.DataFrame:
@@ -174,7 +190,9 @@ def _with_version_order(frame: pl.DataFrame) -> pl.DataFrame:
     ranks = version_ranks(frame["fixed_version"])
     if ranks.is_empty():
         return frame.with_columns(version_rank=pl.lit(None, pl.Int64), was_rank=pl.lit(None, pl.Int64), is_patch=pl.lit(value=False))
-    frame = frame.join(ranks.rename({"version": "fixed_version"}), on="fixed_version", how="left", maintain_order="left")
+    # A version is looked up by its number: no row is joined.
+    number = frame["fixed_version"].cast(pl.Enum(ranks["version"]), strict=False).to_physical()
+    frame = frame.hstack(ranks.select("version_rank", "is_patch").select(pl.all().gather(number)))
     frame = frame.with_columns(pl.col("is_patch").fill_null(value=False))
     named = pl.col("fixed_version")
     # Where every row of an artifact carries one and the same version, the current row's version is it.

@@ -17,8 +17,8 @@ class Parted:
     """What an undoing, an incident or a reviewer says of deployments it says of one in thirty: at a million rows each such column would
     be 8 or 16 MB of nulls, written many times on the way.
 
-    dense: the columns that say something of most rows. apart: `row`, the number of a row of `dense`, ascending, and the other columns.
-    columns: all of them but `row`, in the table's order.
+    dense: the columns that say something of most rows; some words as numbers (Enum), which leave here as text. apart: `row`, the number
+    of a row of `dense`, ascending, and the other columns. columns: all of them but `row`, in the table's order.
     """
 
     dense: pl.DataFrame
@@ -36,12 +36,12 @@ class Parted:
     @property
     def schema(self) -> pl.Schema:
         both = {**self.apart.schema, **self.dense.schema}
-        return pl.Schema({name: both[name] for name in self.columns})
+        return pl.Schema({name: pl.String() if isinstance(both[name], pl.Enum) else both[name] for name in self.columns})
 
     def select(self, names: Sequence[str]) -> pl.DataFrame:
         """These columns of every row."""
         apart = [name for name in names if name in self.apart.columns]
-        frame = self.dense.select(name for name in names if name not in apart)
+        frame = _as_text(self.dense.select(name for name in names if name not in apart))
         return at_rows(frame, self.apart.select("row", *apart), "row").select(names) if apart else frame
 
     def whole(self) -> pl.DataFrame:
@@ -55,5 +55,9 @@ class Parted:
 
     def at(self, rows: pl.Series) -> pl.DataFrame:
         """All columns of these rows, by their numbers."""
-        frame = self.dense.select(pl.all().gather(rows)).with_columns(row=rows.cast(pl.UInt32))
+        frame = _as_text(self.dense.select(pl.all().gather(rows))).with_columns(row=rows.cast(pl.UInt32))
         return frame.join(self.apart, on="row", how="left", maintain_order="left").select(self.columns)
+
+
+def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col(name).cast(pl.String) for name, kind in frame.schema.items() if isinstance(kind, pl.Enum))

@@ -37,7 +37,7 @@ def readiness(
     deployments since the known-good one whose migration cannot be taken back (null: nobody says anything of migrations, or there is
     nothing to go back to). kill_switch, kill_switch_at; rollback_test, rollback_test_status, rollback_test_at; owner, team, rota.
     """
-    brought = _brought(deployments.dense, rollbacks)
+    brought = _brought(deployments, rollbacks)
     last = brought.unique(_KEY, keep="last", maintain_order=True)
     rows = last.select(*_KEY, running="id", running_version="version", since="deployed_at").with_row_index("row")
     failed = deployments.of_few("failed_final").filter("production", pl.col("failed_final").is_in(["certain", "likely"]))
@@ -58,18 +58,18 @@ _READY = [
 ]  # fmt: skip
 
 
-def _brought(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame:
+def _brought(deployments: Parted, rollbacks: pl.DataFrame) -> pl.DataFrame:
     """What brought an artifact into production, in order: the LOOKED_BACK last ones of each service and environment. A redeploy is
     transparent: what runs is what the one before had brought in; a rollback that no deployment carried out, a switch of traffic say,
     brings back what it restores."""
     live = pl.col("production") & pl.col("successful") & ~pl.col("drill") & ~pl.col("overlapped") & (pl.col("kind") != "redeploy")
-    places = deployments.lazy().with_row_index("place").filter(live & pl.col("at").is_not_null()).select("place", *_KEY).collect()
+    places = deployments.dense.lazy().with_row_index("place").filter(live & pl.col("at").is_not_null()).select("place", *_KEY).collect()
     # They lie in lineage order: a service's last rows are those before the next one begins.
     ends = places.select(pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(-1)) for name in _KEY).alias("end"))["end"].arg_true()
     spans = pl.DataFrame({"end": ends.cast(pl.Int64)}).with_columns(begin=pl.col("end").shift(1, fill_value=-1) + 1)
     spans = spans.with_columns(begin=pl.max_horizontal("begin", pl.col("end") + 1 - LOOKED_BACK))
     last = spans.select(pl.int_ranges("begin", pl.col("end") + 1).explode())["begin"].drop_nulls()
-    runs = deployments.select(_OF)[places["place"].gather(last)]
+    runs = deployments.at(places["place"].gather(last)).select(_OF)
     moved = pl.col("parts").list.eval(pl.element().str.starts_with("deployment:")).list.any()
     switched = (
         rollbacks.lazy()
@@ -82,7 +82,7 @@ def _brought(deployments: pl.DataFrame, rollbacks: pl.DataFrame) -> pl.DataFrame
     )
     if len(switched):
         named = pl.col("id").is_in(switched["restores"].implode())
-        restored = deployments.lazy().filter(named).select("source", "source_id", "version", restores="id").collect()
+        restored = deployments.dense.lazy().filter(named).select("source", "source_id", "version", restores="id").collect()
         back = switched.join(restored, on="restores").select(
             *_KEY, "id", "source", "source_id", "version", kind=pl.lit("rollback"), deployed_at="completed_at",
             superseded_at=pl.lit(None, pl.Datetime("us", "UTC")), at="completed_at",

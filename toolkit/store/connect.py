@@ -18,6 +18,8 @@ __all__ = ["connect", "literal", "opened", "quoted", "select_list"]
 MEMORY_LIMIT = "768MB"
 # A query of more than two seconds would draw a bar on standard output, into the JSON that stands there.
 _SILENT = "SET enable_progress_bar_print = false"
+# Texts leave as polars holds them.
+_VIEWS = "SET GLOBAL produce_arrow_string_view = true; SET GLOBAL arrow_output_version = '1.4'"
 
 
 @contextmanager
@@ -37,7 +39,7 @@ def connect(
         config["threads"] = threads
     con = duckdb.connect(":memory:" if path is None else str(path), read_only=read_only, config=config)
     try:
-        con.execute(f"SET TimeZone = 'UTC'; {_SILENT}")
+        con.execute(f"SET TimeZone = 'UTC'; {_SILENT}; {_VIEWS}")
         yield con
     finally:
         con.close()
@@ -83,7 +85,7 @@ class _Engine:
                     return name
             if self.base is None:
                 self.base = duckdb.connect(config={"memory_limit": MEMORY_LIMIT})
-                self.base.execute("SET GLOBAL TimeZone = 'UTC'")
+                self.base.execute(f"SET GLOBAL TimeZone = 'UTC'; {_VIEWS}")
             self.named += 1
             name = f"file_{self.named}"
             self.base.execute(f"ATTACH {literal(path)} AS {name}{' (READ_ONLY)' if read_only else ''}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import polars as pl
 
-from toolkit.store.connect import quoted, select_list
+from toolkit.store.connect import literal, quoted, select_list
 
 if TYPE_CHECKING:
     from toolkit.facts.parted import Parted
@@ -23,7 +23,6 @@ _LONG = 10_000
 _THIN = 0.9
 # So many rows a word on average make words worth a number each.
 _REPEATED = 20
-_GLANCE = 100
 # A table of constants has one row, even where there is none.
 _ONLY = "one row"
 
@@ -72,7 +71,7 @@ def layout_of(frame: pl.DataFrame, apart: pl.DataFrame | None = None) -> Layout:
     if len(frame) < _LONG:
         return Layout()
     # With it come all the passes, which those who only read do without.
-    from toolkit.facts.joins import is_even
+    from toolkit.facts.joins import are_same, is_even
 
     thin, constant = [], []
     twin: dict[str, str] = {}
@@ -82,20 +81,15 @@ def layout_of(frame: pl.DataFrame, apart: pl.DataFrame | None = None) -> Layout:
             thin.append(column.name)
         elif dense and is_even(column):
             constant.append(column.name)
-        elif (same := next((other.name for other in dense if _are_same(column, other)), None)) is not None:
+        elif (same := next((other.name for other in dense if are_same(column, other)), None)) is not None:
             twin[column.name] = same
         else:
             dense.append(column)
     texts = pl.DataFrame([column for column in dense if column.dtype == pl.String])
-    words = [name for name, found in texts.select(pl.all().approx_n_unique()).row(0, named=True).items() if found * _REPEATED < len(frame)]
+    words = [column.name for column in dense if isinstance(column.dtype, pl.Enum)]
+    words += [name for name, found in texts.select(pl.all().approx_n_unique()).row(0, named=True).items() if found * _REPEATED < len(frame)]
     thin += [name for name in apart.columns if name != "row"] if apart is not None else []
     return Layout(tuple(thin), tuple(constant), twin, tuple(words))
-
-
-def _are_same(one: pl.Series, other: pl.Series) -> bool:
-    if one.dtype != other.dtype or one.dtype.is_nested():
-        return False
-    return all(a.equals(b, null_equal=True) for a, b in ((one.head(_GLANCE), other.head(_GLANCE)), (one, other)))
 
 
 def lay(con: Any, name: str, frame: pl.DataFrame, apart: pl.DataFrame | None, layout: Layout, columns: list[str]) -> None:
@@ -105,6 +99,8 @@ def lay(con: Any, name: str, frame: pl.DataFrame, apart: pl.DataFrame | None, la
     kinds = {column: f"dense.{quoted(f'{name}.{column}')}" for column in layout.words}
     for column, kind in kinds.items():
         words = f"SELECT DISTINCT {quoted(column)} FROM frame WHERE {quoted(column)} IS NOT NULL ORDER BY ALL"
+        if isinstance(known := frame.schema[column], pl.Enum):
+            words = ", ".join(literal(word) for word in known.categories)
         create(con, f"TYPE out.{kind} AS ENUM ({words})", frame.select(column))
     dense = [column for column in frame.columns if layout.is_dense(column)]
     as_kind = (f"{quoted(column)}::out.{kinds[column]} AS {quoted(column)}" if column in kinds else quoted(column) for column in dense)
@@ -124,7 +120,8 @@ def lay(con: Any, name: str, frame: pl.DataFrame, apart: pl.DataFrame | None, la
 
 def create(con: Any, what: str, frame: pl.DataFrame) -> None:
     """CREATE what, which reads `frame`."""
-    con.register("frame", frame.to_arrow())
+    # As polars holds them: the texts are not copied.
+    con.register("frame", frame.to_arrow(compat_level=pl.CompatLevel.newest()))
     con.execute(f"CREATE {what}")
     con.unregister("frame")
 

@@ -90,11 +90,22 @@ class Ledger:
         with self.opened() as con:
             return con.sql(f"SELECT {columns} FROM samples WHERE service = $service {named} ORDER BY {order}", params=given).pl()
 
-    def filled(self, table: str, columns: list[str]) -> list[str]:
-        """Those of the columns in which any current row has a value."""
-        any_value = ", ".join(f"EXISTS (SELECT 1 FROM {quoted(table)} WHERE {quoted(name)} IS NOT NULL)" for name in columns)
+    def lean(self, table: str, key: list[str], columns: list[str]) -> pl.DataFrame:
+        """The current rows, as small as they can be had: of `columns` those in which any row has a value, and what every row says the
+        same is read once. `key` is always there; its last column is never looked at so."""
         with self.opened() as con:
-            return [name for name, holds in zip(columns, con.execute(f"SELECT {any_value}").fetchall()[0], strict=True) if holds]
+            told = f"SELECT {{}} FROM {quoted(table)}"
+
+            def of_any(names: list[str], condition: str) -> list[str]:
+                """Those of the columns for which the condition holds in any row."""
+                asked = ", ".join(f"EXISTS ({told.format(1)} WHERE {condition.format(quoted(name))})" for name in names)
+                return [name for name, holds in zip(names, con.execute(f"SELECT {asked}").fetchall()[0], strict=True) if holds]
+
+            filled = [*key[:-1], *of_any(columns, "{} IS NOT NULL")]
+            varied = of_any(filled, f"{{0}} IS DISTINCT FROM ({told.format('{0}')} LIMIT 1)")
+            frame = con.sql(told.format(select_list([key[-1], *varied]))).pl()
+            once = con.sql(told.format(select_list(filled)) + " LIMIT 1").pl()
+        return frame.with_columns(pl.lit(once[name]).first().alias(name) for name in filled if name not in varied)
 
     def migrations(self) -> pl.DataFrame:
         """source, source_id, service, migration: the deployments whose migration cannot be taken back, and of each service and other

@@ -147,12 +147,12 @@ def _fill(path: Path, frames: Tables, about: dict[str, Any]) -> None:
 
 def _flattened(frame: pl.DataFrame) -> pl.DataFrame:
     """Durations as whole numbers and categories as text: DuckDB's interval does not come back as a duration. A column without any
-    value has no type of its own; text holds nulls as well as any."""
+    value has no type of its own; text holds nulls as well as any. Words that are numbers already (Enum) are text to whoever reads them."""
     changes = []
     for name, kind in frame.schema.items():
         if isinstance(kind, pl.Duration):
             changes.append(pl.col(name).to_physical())
-        elif isinstance(kind, pl.Categorical | pl.Enum) or kind == pl.Null:
+        elif isinstance(kind, pl.Categorical) or kind == pl.Null:
             changes.append(pl.col(name).cast(pl.String))
     return frame.with_columns(changes)
 
