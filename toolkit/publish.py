@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from functools import lru_cache, partial
@@ -105,6 +105,7 @@ def _published(workspace: Workspace, *, force: bool) -> str:
         "records": {name: len(frame) for name, frame in records.items()},
         "sources": sorted({source for frame in records.values() for source in frame["source"].unique().to_list()}),
         "coverage": json.loads(coverage.write_json()) if len(coverage) else [],
+        "begins": _beginnings({**tables, "deployments": deployments.dense}),
         "environments": environments_of(records, {**tables, "deployments": deployments.dense}),
         "settings": settings,
         "ledger_digest": digest,
@@ -137,6 +138,12 @@ def _read(ledger: Ledger, record: str) -> pl.DataFrame:
     """What the record's current rows say. Those that are only stitched are read without columns that say nothing, but for the key."""
     table, columns = RECORDS[record].table, _columns(record)
     return ledger.read(table, columns) if record in KEPT else ledger.lean(table, columns[:2], columns[2:])
+
+
+def _beginnings(tables: Mapping[str, pl.DataFrame]) -> dict[str, str]:
+    """By table, when its first event was; a table without events, or of things that have no moment, is not there."""
+    firsts = {name: frame["at"].min() for name, frame in tables.items() if "at" in frame.columns}
+    return {name: first.isoformat() for name, first in firsts.items() if isinstance(first, datetime)}
 
 
 def _as_told(record: str, frame: pl.DataFrame) -> pl.DataFrame:

@@ -42,10 +42,12 @@ def _share_near(times: pl.DataFrame, scope: Scope) -> pl.DataFrame:
     """service, share: of the window, how much lies within an hour after one of the service's deployments."""
     import numpy as np
 
-    names = times["service"].unique().sort()
-    service = times["service"].cast(pl.Enum(names)).to_physical().to_numpy().astype(np.int64)
+    # The warehouse keeps deployments by service and time; of several environments a service's are still to be merged.
+    runs = times["service"].rle()
+    names = runs.struct.field("value").unique(maintain_order=True)
+    place = runs.struct.field("value").cast(pl.Enum(names)).to_physical().to_numpy().astype(np.int64)
+    service = np.repeat(place, runs.struct.field("len").to_numpy())
     second = (times["at"] - scope.start).dt.total_seconds().to_numpy()
-    # The warehouse keeps deployments by service and time; of several environments they are still to be merged.
     key = service * (int(second.max(initial=0)) + 1) + second
     if (key[1:] < key[:-1]).any():
         order = np.argsort(key, kind="stable")

@@ -205,7 +205,11 @@ def loaded(w: Published) -> dict[str, int]:
 def earliest(w: Published, facts: set[str]) -> datetime | None:
     """The first event of these facts, or the start of their coverage where that is earlier."""
     found: list[datetime] = []
+    known = w.meta.get("begins") or {}
     for fact in sorted(facts & STREAMS.keys()):
+        if fact in known:
+            found.append(moment(known[fact], UTC))
+            continue
         frame = fact_frame(w, fact)
         if frame is not None and (first := frame.select(pl.col("at").min()).collect().item()) is not None:
             found.append(first)

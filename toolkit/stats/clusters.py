@@ -142,6 +142,6 @@ def _weights(columns: int) -> NDArray[np.float32]:
     import numpy as np
 
     drawn = np.random.default_rng(SEED).integers(0, columns, (DRAWS, columns), dtype=np.int64)
-    drawn *= DRAWS
-    drawn += np.arange(DRAWS)[:, None]
-    return np.bincount(drawn.ravel(), minlength=DRAWS * columns).reshape(columns, DRAWS).astype(np.float32)
+    # Draw by draw: each counts into a few kilobytes of its own.
+    drawn += columns * np.arange(DRAWS)[:, None]
+    return np.ascontiguousarray(np.bincount(drawn.ravel(), minlength=DRAWS * columns).astype(np.float32).reshape(DRAWS, columns).T)
