@@ -42,6 +42,26 @@ def site(folder: str | Path) -> Workspace:
     return Workspace.init(folder, published_key=True)
 
 
+def test_what_is_read_lean_says_the_same(tmp_path: Path) -> None:
+    """Of many rows, columns that say nothing stay away, and those that say the same are read once."""
+    ledger = site(tmp_path).ledger
+    columns = ["service", "environment", "version", "labels", "status", "finished_at", "branch", "kind"]
+    for rows in (0, 3, 60_000):
+        if rows:
+            told = pl.DataFrame({"source_id": [f"d{row}" for row in range(rows)], "version": [f"v{row % 7}" for row in range(rows)]})
+            told = told.with_columns(
+                service=pl.lit("o'brien"), labels=pl.lit(["a", "b"], pl.List(pl.String)), branch=pl.lit(None, pl.String)
+            )
+            told = told.with_columns(kind=pl.when(pl.int_range(pl.len()) == rows - 1).then(pl.lit("hotfix")))
+            told.write_parquet(tmp_path / "deployments.parquet")
+            load(Workspace(tmp_path), tmp_path / "deployments.parquet", "deployment")
+        lean, whole = ledger.lean("deployments", ["source", "source_id"], columns), ledger.read("deployments")
+        assert len(lean) == rows
+        assert lean.sort("source_id").equals(whole.sort("source_id").select(lean.columns))
+        assert all(whole[name].null_count() == rows for name in columns if name not in lean.columns)
+    assert lean.columns != ["source", "source_id", *columns]
+
+
 # Order, cuts and repeats
 
 versions = st.lists(

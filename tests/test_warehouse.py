@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -89,8 +90,8 @@ def test_columns_of_a_long_table_that_say_little_stand_apart_and_nobody_notices(
 
 
 @pytest.mark.parametrize(("rows", "each"), [(20_000, 50), (20_000, 3), (20, 5)])
-def test_a_table_in_parts_lies_and_reads_as_it_does_whole(tmp_path: Path, rows: int, each: int) -> None:
-    """Few rows of many, many of many, and a short table: what stands apart is the caller's, how it lies the warehouse's."""
+def test_a_table_in_parts_reads_as_it_does_whole(tmp_path: Path, rows: int, each: int) -> None:
+    """Something said of few rows of many, of many of many, and a short table."""
     told = range(0, rows, each)
     whole = pl.DataFrame(
         {
@@ -99,21 +100,24 @@ def test_a_table_in_parts_lies_and_reads_as_it_does_whole(tmp_path: Path, rows: 
             "changes": [row if row % 997 == 1 else None for row in range(rows)],
             "took": [timedelta(seconds=row) if row in told else None for row in range(rows)],
             "service": [f"s{row % 3}" for row in range(rows)],
+            "stopped": [row in told for row in range(rows)],
         }
     )
-    apart = whole.with_row_index("row").filter(pl.col("undone_by").is_not_null()).select("row", "undone_by", "took")
+    apart = whole.with_row_index("row").filter("stopped").select("row", "undone_by", "took", "stopped")
     parted = Parted(whole.select("id", "changes", "service"), apart, whole.columns)
     one, other = (warehouse.write(tmp_path, version, {"t": table}, {}) for version, table in (("v1", whole), ("v2", parted)))
     assert warehouse.read(other, "t").equals(whole)
     assert warehouse.schema(one, "t") == warehouse.schema(other, "t") == parted.schema
     assert warehouse.read(other, "t", ["took", "changes"]).equals(whole.select("took", "changes"))
+    assert warehouse.read(other, "t", ["stopped"]).equals(whole.select("stopped"))
     laid = []
     for path in (one, other):
         with duckdb.connect() as con:
             con.execute(f"ATTACH '{path}' AS anybody (READ_ONLY)")
-            laid.append(sorted(con.execute("SELECT schema_name, table_name, column_name FROM duckdb_columns()").fetchall()))
-            assert con.sql("SELECT * FROM anybody.facts.t").pl()["undone_by"].equals(whole["undone_by"])
-    assert laid[0] == laid[1]
+            laid.append({name for (name,) in con.execute("SELECT schema_name FROM duckdb_columns() WHERE column_name = 'took'").fetchall()})
+            assert con.sql("SELECT undone_by, stopped FROM anybody.facts.t").pl().equals(whole.select("undone_by", "stopped"))
+    # Where all is known at once, the warehouse looks for itself how it lies.
+    assert laid == {50: [{"facts", "thin"}] * 2, 3: [{"facts", "dense"}, {"facts", "thin"}], 5: [{"facts"}] * 2}[each]
     assert parted.of_few("undone_by").equals(whole.filter(pl.col("undone_by").is_not_null()))
     assert parted.of_few("changes").equals(whole.filter(pl.col("changes").is_not_null()))
     assert Parted.of(whole).whole().equals(whole)
@@ -168,6 +172,22 @@ def test_a_long_query_draws_nothing_where_json_is_written(tmp_path: Path, capfd:
             con.execute("SET progress_bar_time = 1")
             con.execute("SELECT count(*) FROM range(8_000) AS a, range(4_000) AS b WHERE (a.range * b.range) % 7 = 3").fetchall()
     assert capfd.readouterr().out == ""
+
+
+def test_a_draft_that_is_not_finished_changes_nothing(tmp_path: Path) -> None:
+    warehouse.write(tmp_path, "v1", {"t": frame(1)}, {})
+    before = sorted(file.name for file in tmp_path.iterdir())
+    with warehouse.draft(tmp_path, "v2") as given_up:
+        given_up.add("t", frame(2))
+    with contextlib.suppress(RuntimeError), warehouse.draft(tmp_path, "v3") as failed:
+        failed.begin("t", frame(3, 20_000))
+        failed.finish({})
+        raise RuntimeError("on the way")
+    path = warehouse.current(tmp_path)
+    assert path is not None
+    assert warehouse.read(path, "t").equals(frame(1))
+    warehouse.write(tmp_path, "v1", {"t": frame(1)}, {})
+    assert sorted(file.name for file in tmp_path.iterdir()) == before
 
 
 def test_a_version_cannot_leave_the_folder(tmp_path: Path) -> None:

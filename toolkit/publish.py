@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
 from importlib.resources import files
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from toolkit.criteria.policy import Policy
-from toolkit.facts import OVERRIDES, UNREAD, Parted, stitched
+from toolkit.facts import OVERRIDES, UNREAD, stitched
 from toolkit.facts.environments import environments_of
-from toolkit.facts.practices import practice_facts
+from toolkit.facts.practices import SAID_MORE_OF, practice_facts
 from toolkit.facts.renamed import renamed
 from toolkit.records import RECORDS
 from toolkit.store import warehouse
@@ -77,52 +77,55 @@ def _published(workspace: Workspace, *, force: bool) -> str:
     horizon, horizon_source = horizon_of(records | {"override": overrides}, coverage, workspace.settings.horizon)
     told = coverage.filter((pl.col("stream") == "incidents") & ~pl.col("assumed") & ~pl.col("gap"))
     start = told["start"].min()
-    deployments, tables = stitched(
-        records | {"override": overrides},
-        horizon=horizon or _NEVER,
-        production=workspace.settings.production,
-        coverage_start=start if isinstance(start, datetime) else None,
-    )
-    tables |= watched(workspace.telemetry, policy, deployments, records["owner"], horizon=horizon or _NEVER)
-    tables["incidents"] = with_criterion_met(tables["incidents"], tables["criteria_met"])
-    if len(tables["watched"]) and workspace.ledger.digest() != digest:
-        # Samples came in while they were read, a service at a time: these are of two moments.
-        return _published(workspace, force=force)
-    kept = {RECORDS[name].table: _as_told(name, records[name]) for name in KEPT}
-    practices = partial(
-        practice_facts,
-        records | renamed({"migration": migrations}, workspace.settings.renamed),
-        {**tables, "deployments": deployments},
-        horizon=horizon or _NEVER,
-        production=workspace.settings.production,
-        zone=workspace.settings.time_zone,
-        playbooks=workspace.playbooks,
-        waivers=waivers_of(decided, horizon or _NEVER),
-    )
-    meta = {
-        "horizon": horizon.isoformat() if horizon else None,
-        "horizon_source": horizon_source,
-        "records": {name: len(frame) for name, frame in records.items()},
-        "sources": sorted({source for frame in records.values() for source in frame["source"].unique().to_list()}),
-        "coverage": json.loads(coverage.write_json()) if len(coverage) else [],
-        "begins": _beginnings({**tables, "deployments": deployments.dense}),
-        "environments": environments_of(records, {**tables, "deployments": deployments.dense}),
-        "settings": settings,
-        "ledger_digest": digest,
-        "journal_digest": digest_of(decided),
-        "code_version": code_version(),
-    }
-    # Deployments are most of it: while they are being written, the practices are told.
-    with ThreadPoolExecutor(1) as beside:
-        told_of = beside.submit(practices)
-
-        def in_turn() -> Iterator[tuple[str, pl.DataFrame | Parted]]:
-            yield "deployments", deployments
+    with warehouse.draft(workspace.state, version) as draft, ThreadPoolExecutor(1) as beside:
+        laid: list[Future[None]] = []
+        # Deployments are most of it, and what is said of all of them is known first: it is written while the rest is found out.
+        deployments, tables = stitched(
+            records | {"override": overrides},
+            horizon=horizon or _NEVER,
+            production=workspace.settings.production,
+            coverage_start=start if isinstance(start, datetime) else None,
+            begun=lambda dense: laid.append(beside.submit(draft.begin, "deployments", dense)),
+        )
+        tables |= watched(workspace.telemetry, policy, deployments, records["owner"], horizon=horizon or _NEVER)
+        tables["incidents"] = with_criterion_met(tables["incidents"], tables["criteria_met"])
+        # Samples may have come in while they were read, a service at a time: then these are of two moments.
+        if not len(tables["watched"]) or workspace.ledger.digest() == digest:
+            practices = beside.submit(
+                practice_facts,
+                records | renamed({"migration": migrations}, workspace.settings.renamed),
+                {**tables, "deployments": deployments},
+                horizon=horizon or _NEVER,
+                production=workspace.settings.production,
+                zone=workspace.settings.time_zone,
+                playbooks=workspace.playbooks,
+                waivers=waivers_of(decided, horizon or _NEVER),
+            )
+            meta = {
+                "horizon": horizon.isoformat() if horizon else None,
+                "horizon_source": horizon_source,
+                "records": {name: len(frame) for name, frame in records.items()},
+                "sources": sorted({source for frame in records.values() for source in frame["source"].unique().to_list()}),
+                "coverage": json.loads(coverage.write_json()) if len(coverage) else [],
+                "begins": _beginnings({**tables, "deployments": deployments.dense}),
+                "environments": environments_of(records, {**tables, "deployments": deployments.dense}),
+                "settings": settings,
+                "ledger_digest": digest,
+                "journal_digest": digest_of(decided),
+                "code_version": code_version(),
+            }
+            for one in laid:
+                one.result()
+            draft.end("deployments", deployments)
+            for name in tables.keys() - SAID_MORE_OF:
+                draft.add(name, tables[name])
+            draft.settle()
+            kept = {RECORDS[name].table: _as_told(name, records[name]) for name in KEPT}
             # Where a fact says more than the record of the same name, it stands in its place.
-            yield from {**tables, **kept, **told_of.result()}.items()
-
-        warehouse.write(workspace.state, version, in_turn(), meta)
-    return version
+            for name, table in {**kept, **practices.result()}.items():
+                draft.add(name, table)
+            draft.finish(meta)
+    return version if draft.finished else _published(workspace, force=force)
 
 
 def settings_of(workspace: Workspace, policy: Policy | None) -> dict[str, Any]:

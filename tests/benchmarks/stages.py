@@ -152,6 +152,7 @@ def _child(stage: str, folder: Path, n: int, answer: Any) -> None:
     # Imports are not the stage's work.
     import duckdb  # noqa: F401
     import polars as pl  # noqa: F401
+    import pyarrow as pa  # noqa: F401
     import scipy.stats  # noqa: F401
 
     import toolkit.metrics

@@ -18,7 +18,8 @@ class Parted:
     be 8 or 16 MB of nulls, written many times on the way.
 
     dense: the columns that say something of most rows; some words as numbers (Enum), which leave here as text. apart: `row`, the number
-    of a row of `dense`, ascending, and the other columns. columns: all of them but `row`, in the table's order.
+    of a row of `dense`, ascending, and the other columns; one that is true or false is false of all other rows. columns: all of them but
+    `row`, in the table's order.
     """
 
     dense: pl.DataFrame
@@ -42,7 +43,7 @@ class Parted:
         """These columns of every row."""
         apart = [name for name in names if name in self.apart.columns]
         frame = _as_text(self.dense.select(name for name in names if name not in apart))
-        return at_rows(frame, self.apart.select("row", *apart), "row").select(names) if apart else frame
+        return at_rows(frame, self.apart.select("row", *apart), "row").with_columns(self._flags(apart)).select(names) if apart else frame
 
     def whole(self) -> pl.DataFrame:
         return self.select(self.columns)
@@ -56,7 +57,12 @@ class Parted:
     def at(self, rows: pl.Series) -> pl.DataFrame:
         """All columns of these rows, by their numbers."""
         frame = _as_text(self.dense.select(pl.all().gather(rows))).with_columns(row=rows.cast(pl.UInt32))
-        return frame.join(self.apart, on="row", how="left", maintain_order="left").select(self.columns)
+        return (
+            frame.join(self.apart, on="row", how="left", maintain_order="left").with_columns(self._flags(self.columns)).select(self.columns)
+        )
+
+    def _flags(self, names: Sequence[str]) -> list[pl.Expr]:
+        return [pl.col(name).fill_null(value=False) for name in names if self.apart.schema.get(name) == pl.Boolean]
 
 
 def _as_text(frame: pl.DataFrame) -> pl.DataFrame:

@@ -23,7 +23,10 @@ from toolkit.facts.switches import flag_changes
 from toolkit.facts.verdicts import verdicts
 from toolkit.playbooks import Playbook, shipped
 
-__all__ = ["practice_facts"]
+__all__ = ["SAID_MORE_OF", "practice_facts"]
+
+# Core facts to which practices add columns.
+SAID_MORE_OF = frozenset({"hotfixes", "rollbacks"})
 
 
 def practice_facts(

@@ -63,7 +63,8 @@ def _brought(deployments: Parted, rollbacks: pl.DataFrame) -> pl.DataFrame:
     transparent: what runs is what the one before had brought in; a rollback that no deployment carried out, a switch of traffic say,
     brings back what it restores."""
     live = pl.col("production") & pl.col("successful") & ~pl.col("drill") & ~pl.col("overlapped") & (pl.col("kind") != "redeploy")
-    places = deployments.dense.lazy().with_row_index("place").filter(live & pl.col("at").is_not_null()).select("place", *_KEY).collect()
+    asked = deployments.select(["production", "successful", "drill", "overlapped", "kind", "at", *_KEY]).lazy()
+    places = asked.with_row_index("place").filter(live & pl.col("at").is_not_null()).select("place", *_KEY).collect()
     # They lie in lineage order: a service's last rows are those before the next one begins.
     ends = places.select(pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(-1)) for name in _KEY).alias("end"))["end"].arg_true()
     spans = pl.DataFrame({"end": ends.cast(pl.Int64)}).with_columns(begin=pl.col("end").shift(1, fill_value=-1) + 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import polars as pl
@@ -68,12 +69,14 @@ def stitched(
     horizon: datetime,
     production: Sequence[str] = PRODUCTION,
     coverage_start: datetime | None = None,
+    begun: Callable[[pl.DataFrame], object] | None = None,
 ) -> tuple[Parted, dict[str, pl.DataFrame]]:
-    """The same, with what is said of few deployments apart from what is said of all."""
+    """The same, with what is said of few deployments apart from what is said of all. `begun` is called with the latter as soon as it is
+    known, and long before the rest."""
     told = {name: typed(name, records.get(name)) for name in READ}
     told, decisions, doubles = one_of_each(told, overrides.overridden(records.get("override")), horizon)
     told |= {name: fact_ids(frame) for name, frame in told.items() if name != "incident_event"}
-    deployments, facts = _stitched(told, overrides.founded(decisions, told), horizon, production, coverage_start)
+    deployments, facts = _stitched(told, overrides.founded(decisions, told), horizon, production, coverage_start, begun)
     said = pl.DataFrame(schema=overrides.LISTED)
     if len(decisions):
         before = _stitched(overrides.concerned(told, decisions), decisions.clear(), horizon, production, coverage_start)
@@ -88,6 +91,7 @@ def _stitched(
     horizon: datetime,
     production: Sequence[str],
     coverage_start: datetime | None,
+    begun: Callable[[pl.DataFrame], object] | None = None,
 ) -> tuple[Parted, dict[str, pl.DataFrame]]:
     """The passes, over typed records with their ids."""
     deployments = deployments_until(told["deployment"], horizon)
@@ -111,8 +115,13 @@ def _stitched(
     deployments = deployments.with_row_index("row")
     fixed = links.fixes(known, deployments, "row")
     deployments = _with_declared(deployments, fixed)
-    line, carried = _lineage(kept(deployments.select(*PLACED), pl.col("start").is_not_null()), rollbacks)
-    incidents = _with_stamping(fold(known, events, parts, horizon))
+    with ThreadPoolExecutor(1) as beside:
+        folded = beside.submit(fold, known, events, parts, horizon)
+        line, carried = _lineage(kept(deployments.select(*PLACED), pl.col("start").is_not_null()), rollbacks)
+        incidents = _with_stamping(folded.result())
+    dense = tables.deployed(line, deployments, horizon)
+    if begun is not None:
+        begun(dense)
 
     switches = links.flag_offs(flags, incidents, known, parts)
     pieces, attempts = _attempts(line, rollbacks, switches, carried)
@@ -152,13 +161,13 @@ def _stitched(
     return tables.finished(
         line=line,
         deployments=deployments,
+        dense=dense,
         attempts=attempts,
         pieces=pieces,
         incidents=rows,
         hotfixes=hotfixes,
         evidence=evidence,
         rollbacks=rollbacks,
-        horizon=horizon,
         coverage_start=coverage_start,
     )
 

@@ -11,7 +11,7 @@ from toolkit.facts.joins import gathered, kept, of_rows
 from toolkit.facts.links import ATTRIBUTION
 from toolkit.facts.parted import Parted
 
-__all__ = ["finished"]
+__all__ = ["deployed", "finished"]
 
 PROVISIONAL = timedelta(days=7)
 
@@ -20,21 +20,21 @@ def finished(
     *,
     line: pl.DataFrame,
     deployments: pl.DataFrame,
+    dense: pl.DataFrame,
     attempts: pl.DataFrame,
     pieces: pl.DataFrame,
     incidents: pl.DataFrame,
     hotfixes: pl.DataFrame,
     evidence: pl.DataFrame,
     rollbacks: pl.DataFrame,
-    horizon: datetime,
     coverage_start: datetime | None,
 ) -> tuple[Parted, dict[str, pl.DataFrame]]:
-    """deployments; and rollbacks, incidents, hotfixes, evidence, health: sorted, so that equal input gives equal tables. hotfixes: idx,
-    hotfix, hotfix_inc."""
+    """deployments; and rollbacks, incidents, hotfixes, evidence, health: sorted, so that equal input gives equal tables. dense: what
+    `deployed` said. hotfixes: idx, hotfix, hotfix_inc."""
     timeless = deployments.filter(pl.col("start").is_null())
     apart = _of_evidence(line, evidence).pipe(_with_recovery, evidence, attempts, incidents, pieces)
     apart = _named(apart.join(hotfixes, on="idx", how="full", coalesce=True), line, attempts, incidents, pieces)
-    deployed = _deployments(line, deployments, timeless, apart, horizon)
+    shipped = Parted(dense, _of_few(line, apart), _DEPLOYMENT)
     rows = _rollbacks(attempts, line, incidents)
     told = _incidents(incidents, line, deployments["id"], coverage_start).pipe(_with_named, incidents, deployments)
     seen = evidence.join(incidents.select("inc", by_incident="id"), on="inc", how="left").join(
@@ -49,10 +49,10 @@ def finished(
         regretted="regretted",
         overruled="overruled",
     )
-    return deployed, {
+    return shipped, {
         "rollbacks": rows,
         "incidents": told,
-        "hotfixes": deployed.of_few("hotfix"),
+        "hotfixes": shipped.of_few("hotfix"),
         "evidence": evidence_rows.sort("deployment", "at", "rule", "by", nulls_last=True),
         "health": _health(line, deployments, timeless, told, rollbacks),
     }
@@ -122,28 +122,36 @@ def _named(told: pl.DataFrame, line: pl.DataFrame, attempts: pl.DataFrame, incid
     )
 
 
-def _deployments(line: pl.DataFrame, deployments: pl.DataFrame, timeless: pl.DataFrame, told: pl.DataFrame, horizon: datetime) -> Parted:
-    """In lineage order: by service, environment and time; those without a time at the end."""
-    spoken = told.filter(pl.col("failed").is_not_null() & ~pl.col("cleared").fill_null(value=False))["idx"]
+def _of_few(line: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """What is said of few deployments, by their row in the table."""
+    said = line.lazy().filter(pl.col("unsuccessful") | pl.col("drill")).select("idx", "unsuccessful", "drill").collect()
+    told = told.join(said, on="idx", how="full", coalesce=True)
+    stopped = pl.col("unsuccessful") & (pl.col("failed").is_null() | pl.col("cleared").fill_null(value=False))
+    told = told.with_columns(stopped=stopped)
+    if line["entered"].any():
+        # Declared rollbacks that took their place in the lineage are no deployments.
+        told = told.join(line.lazy().filter(~pl.col("entered")).select("idx").with_row_index("row").collect(), on="idx")
+    else:
+        told = told.with_columns(row=pl.col("idx").cast(pl.UInt32))
+    return told.select("row", *_APART).sort("row")
+
+
+def deployed(line: pl.DataFrame, deployments: pl.DataFrame, horizon: datetime) -> pl.DataFrame:
+    """What is said of all deployments, known as soon as their lineage is, which is their order: by service, environment and time; those
+    without a time at the end."""
     rows = line.with_columns(
-        stopped=pl.col("unsuccessful") & ~pl.col("idx").is_in(spoken.implode()),
         matured=pl.col("deployed_at") + ATTRIBUTION <= horizon,
         provisional=pl.col("deployed_at") + PROVISIONAL > horizon,
         at="deployed_at",
     )
     rows = kept(rows, ~pl.col("entered"))
-    if len(rows) < len(line):
-        # Declared rollbacks that took their place in the lineage are no deployments.
-        told = told.join(rows.select("idx").with_row_index("row"), on="idx").sort("row")
-    else:
-        told = told.with_columns(row=pl.col("idx").cast(pl.UInt32))
     wide = deployments.select(name for name in _DEPLOYMENT if name in deployments.columns and name not in rows.columns)
     rows = rows.hstack(gathered(wide, rows["row"]))
+    timeless = deployments.filter(pl.col("start").is_null())
     if len(timeless):
         rows = pl.concat([rows, timeless.sort("id").drop("declared_kind", "entered", "rb", "certain_hotfix")], how="diagonal")
-    flags = ["rebuilt", "overlapped", "drill", "stopped", "matured", "provisional"]
-    dense = [name for name in _DEPLOYMENT if name not in _APART]
-    return Parted(rows.with_columns(pl.col(flags).fill_null(value=False)).select(dense), told.select("row", *_APART), _DEPLOYMENT)
+    flags = ["rebuilt", "overlapped", "matured", "provisional"]
+    return rows.with_columns(pl.col(flags).fill_null(value=False)).select(name for name in _DEPLOYMENT if name not in _APART)
 
 
 _DEPLOYMENT = [
@@ -157,7 +165,7 @@ _DEPLOYMENT = [
 # Said of few.
 _APART = [
     "undoes", "undoes_all", "restores", "hotfix", "hotfix_source", "hotfix_incident", "attempt", "failed", "failed_final", "failed_source",
-    "failed_at", "undone_by", "undone_at", "incident", "recovered_at", "incident_started_at",
+    "failed_at", "undone_by", "undone_at", "incident", "recovered_at", "incident_started_at", "drill", "stopped",
 ]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ DRAWS = 2000
 # Sums of independent clusters are independent: beyond this many, clusters share a column, and the cost stays bounded.
 COLUMNS = 2000
 SEED = 20240229
+_AT_A_TIME = 50
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,11 @@ def _weights(columns: int) -> NDArray[np.float32]:
     """How often each cluster is drawn (rows) in each draw (columns): multinomial, the same for the same number of clusters."""
     import numpy as np
 
-    drawn = np.random.default_rng(SEED).integers(0, columns, (DRAWS, columns), dtype=np.int64)
-    # Draw by draw: each counts into a few kilobytes of its own.
-    drawn += columns * np.arange(DRAWS)[:, None]
-    return np.ascontiguousarray(np.bincount(drawn.ravel(), minlength=DRAWS * columns).astype(np.float32).reshape(DRAWS, columns).T)
+    rng = np.random.default_rng(SEED)
+    weights = np.empty((DRAWS, columns), np.float32)
+    # Some draws at a time: they count into memory that is near.
+    for first in range(0, DRAWS, _AT_A_TIME):
+        drawn = rng.integers(0, columns, (_AT_A_TIME, columns), dtype=np.int64)
+        drawn += columns * np.arange(_AT_A_TIME)[:, None]
+        weights[first : first + _AT_A_TIME] = np.bincount(drawn.ravel(), minlength=_AT_A_TIME * columns).reshape(_AT_A_TIME, columns)
+    return np.ascontiguousarray(weights.T)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import polars as pl
@@ -13,11 +14,10 @@ from toolkit.store.connect import literal, quoted, select_list
 if TYPE_CHECKING:
     from toolkit.facts.parted import Parted
 
-__all__ = ["Layout", "Table", "create", "lay", "layout_of", "put_together", "separated"]
+__all__ = ["Layout", "Table", "create", "is_long", "lay", "lay_apart", "layout_of", "put_together"]
 
 Table: TypeAlias = Union[pl.DataFrame, "Parted"]
 
-# Shorter tables are cheap whatever they hold.
 _LONG = 10_000
 # Null in nine rows of ten: such columns stand apart, with the rows that they say anything of.
 _THIN = 0.9
@@ -30,15 +30,22 @@ _ONLY = "one row"
 @dataclass(frozen=True)
 class Layout:
     """Columns by how they lie; those in none of these are `dense` as they are. thin: apart, with their rows. constant: once for
-    all rows. twin: the column that says the same in every row. words: numbers, and the words once."""
+    all rows. twin: the column that says the same in every row. words: numbers, and the words once. flags: those of the thin that are
+    false where nothing is said."""
 
     thin: tuple[str, ...] = ()
     constant: tuple[str, ...] = ()
     twin: dict[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.thin or self.constant or self.twin or self.words)
+
+    def with_apart(self, apart: pl.DataFrame) -> Layout:
+        """With these columns apart too."""
+        names = [name for name in apart.columns if name != "row"]
+        return replace(self, thin=(*self.thin, *names), flags=tuple(name for name in names if apart.schema[name] == pl.Boolean))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -46,7 +53,7 @@ class Layout:
     @classmethod
     def from_json(cls, text: str) -> Layout:
         said = json.loads(text)
-        return cls(tuple(said["thin"]), tuple(said["constant"]), said["twin"], tuple(said["words"]))
+        return cls(tuple(said["thin"]), tuple(said["constant"]), said["twin"], tuple(said["words"]), tuple(said.get("flags", ())))
 
     def is_dense(self, name: str) -> bool:
         return name not in self.thin and name not in self.constant and name not in self.twin
@@ -56,19 +63,14 @@ class Layout:
         return self.twin.get(name, name)
 
 
-def separated(table: Table) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """The columns of all rows, and those that stand apart already, by the number of their `row`; a short table, and one of which they
-    say something of many rows, is taken as a whole."""
-    if isinstance(table, pl.DataFrame):
-        return table, None
-    if len(table) < _LONG or len(table.apart) > (1 - _THIN) * len(table):
-        return table.whole(), None
-    return table.dense, table.apart
+def is_long(table: Table) -> bool:
+    """Whether it pays to look how it lies: shorter tables are cheap whatever they hold."""
+    return len(table) >= _LONG
 
 
-def layout_of(frame: pl.DataFrame, apart: pl.DataFrame | None = None) -> Layout:
+def layout_of(frame: pl.DataFrame) -> Layout:
     """Of a table in DuckDB's types. The first column is always dense: it says how many rows there are."""
-    if len(frame) < _LONG:
+    if not is_long(frame):
         return Layout()
     # With it come all the passes, which those who only read do without.
     from toolkit.facts.joins import are_same, is_even
@@ -85,16 +87,15 @@ def layout_of(frame: pl.DataFrame, apart: pl.DataFrame | None = None) -> Layout:
             twin[column.name] = same
         else:
             dense.append(column)
-    texts = pl.DataFrame([column for column in dense if column.dtype == pl.String])
     words = [column.name for column in dense if isinstance(column.dtype, pl.Enum)]
-    words += [name for name, found in texts.select(pl.all().approx_n_unique()).row(0, named=True).items() if found * _REPEATED < len(frame)]
-    thin += [name for name in apart.columns if name != "row"] if apart is not None else []
+    texts = pl.DataFrame([column for column in dense if column.dtype == pl.String])
+    found = texts.select(pl.all().approx_n_unique()).rows(named=True)
+    words += [name for row in found for name, count in row.items() if count * _REPEATED < len(frame)]
     return Layout(tuple(thin), tuple(constant), twin, tuple(words))
 
 
-def lay(con: Any, name: str, frame: pl.DataFrame, apart: pl.DataFrame | None, layout: Layout, columns: list[str]) -> None:
-    """Write the frame so into the attached database `out`: into its schemas dense, thin and constant, under a view in facts, which has
-    these columns in this order."""
+def lay(con: Any, name: str, frame: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+    """Write what lies dense and what is said once into the attached database `out`, and return what stands apart, by `row`."""
     table = quoted(name)
     kinds = {column: f"dense.{quoted(f'{name}.{column}')}" for column in layout.words}
     for column, kind in kinds.items():
@@ -105,14 +106,16 @@ def lay(con: Any, name: str, frame: pl.DataFrame, apart: pl.DataFrame | None, la
     dense = [column for column in frame.columns if layout.is_dense(column)]
     as_kind = (f"{quoted(column)}::out.{kinds[column]} AS {quoted(column)}" if column in kinds else quoted(column) for column in dense)
     create(con, f"TABLE out.dense.{table} AS SELECT {', '.join(as_kind)} FROM frame", frame.select(dense))
-    found = [column for column in layout.thin if column in frame.columns]
-    told = pl.any_horizontal(pl.col(found).is_not_null()) if found else pl.lit(value=False)
-    thin = frame.select(found).with_row_index("row").filter(told)
-    if apart is not None:
-        thin = thin.join(apart, on="row", how="full", coalesce=True).sort("row")
-    create(con, f"TABLE out.thin.{table} AS SELECT * FROM frame", thin)
     once = frame.head(1).select(pl.lit(value=True).alias(_ONLY), *layout.constant)
     create(con, f"TABLE out.constant.{table} AS SELECT * FROM frame", once)
+    told = pl.any_horizontal(pl.col(layout.thin).is_not_null()) if layout.thin else pl.lit(value=False)
+    return frame.select(layout.thin).with_row_index("row").filter(told)
+
+
+def lay_apart(con: Any, name: str, thin: pl.DataFrame, layout: Layout, columns: Sequence[str]) -> None:
+    """Write what stands apart, and the view in `facts` that shows the table with these columns, in this order."""
+    table = quoted(name)
+    create(con, f"TABLE out.thin.{table} AS SELECT * FROM frame", thin)
     listed = ", ".join(f"{_shown(column, layout)} AS {quoted(column)}" for column in columns)
     joined = f"dense.{table} AS d CROSS JOIN constant.{table} AS c LEFT JOIN thin.{table} AS t ON t.row = d.rowid"
     con.execute(f"CREATE VIEW out.facts.{table} AS SELECT {listed} FROM {joined}")
@@ -128,7 +131,7 @@ def create(con: Any, what: str, frame: pl.DataFrame) -> None:
 
 def _shown(column: str, layout: Layout) -> str:
     if column in layout.thin:
-        return f"t.{quoted(column)}"
+        return f"coalesce(t.{quoted(column)}, false)" if column in layout.flags else f"t.{quoted(column)}"
     if column in layout.constant:
         return f"c.{quoted(column)}"
     stored = layout.stored(column)
@@ -153,5 +156,6 @@ def put_together(con: Any, name: str, columns: list[str], layout: Layout) -> pl.
         # With it come all the passes, which most readers of a warehouse do without.
         from toolkit.facts.joins import at_rows
 
-        frame = at_rows(frame, rows, "row")
+        flags = [pl.col(column).fill_null(value=False) for column in apart if column in layout.flags]
+        frame = at_rows(frame, rows, "row").with_columns(flags)
     return frame.select(columns)

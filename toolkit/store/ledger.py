@@ -41,6 +41,9 @@ from toolkit.store.staging import Staged
 
 __all__ = ["Ledger"]
 
+# Fewer rows are read as quickly as they are looked at.
+_MANY = 50_000
+
 
 class Ledger:
     """The ledger file at `path`. It is opened for each read and each flush, and never held in between.
@@ -91,8 +94,8 @@ class Ledger:
             return con.sql(f"SELECT {columns} FROM samples WHERE service = $service {named} ORDER BY {order}", params=given).pl()
 
     def lean(self, table: str, key: list[str], columns: list[str]) -> pl.DataFrame:
-        """The current rows, as small as they can be had: of `columns` those in which any row has a value, and what every row says the
-        same is read once. `key` is always there; its last column is never looked at so."""
+        """The current rows with these columns; of many rows as small as they can be had: of `columns` those in which any row has a value,
+        and what every row says the same is read once. `key` is always there; its last column is never looked at so."""
         with self.opened() as con:
             told = f"SELECT {{}} FROM {quoted(table)}"
 
@@ -101,6 +104,8 @@ class Ledger:
                 asked = ", ".join(f"EXISTS ({told.format(1)} WHERE {condition.format(quoted(name))})" for name in names)
                 return [name for name, holds in zip(names, con.execute(f"SELECT {asked}").fetchall()[0], strict=True) if holds]
 
+            if con.execute(told.format("count(*)")).fetchall()[0][0] < _MANY:
+                return con.sql(told.format(select_list([*key, *columns]))).pl()
             filled = [*key[:-1], *of_any(columns, "{} IS NOT NULL")]
             varied = of_any(filled, f"{{0}} IS DISTINCT FROM ({told.format('{0}')} LIMIT 1)")
             frame = con.sql(told.format(select_list([key[-1], *varied]))).pl()

@@ -6,21 +6,24 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import polars as pl
 
 from toolkit.errors import DataError
 from toolkit.store.connect import connect, literal, opened, quoted, select_list
-from toolkit.store.layout import Layout, Table, create, lay, layout_of, put_together, separated
+from toolkit.store.layout import Layout, Table, create, is_long, lay, lay_apart, layout_of, put_together
 from toolkit.store.lock import hold
 
-__all__ = ["current", "is_readable", "meta", "read", "schema", "tables", "write"]
+if TYPE_CHECKING:
+    from toolkit.facts.parted import Parted
 
-Tables = Mapping[str, Table] | Iterable[tuple[str, Table]]
+__all__ = ["Draft", "current", "draft", "is_readable", "meta", "read", "schema", "tables", "write"]
 
 _POINTER = "CURRENT"
 # A file that DuckDB 1.4 and later open.
@@ -28,9 +31,18 @@ _STORAGE = "v1.4.0"
 _KEPT = 2
 
 
-def write(folder: Path, version: str, tables: Tables, meta: dict[str, Any]) -> Path:
-    """Publish `tables` (by name, in the schema `facts`; or one after the other, as they come to be) and `meta` as the current warehouse.
-    Returns its path.
+def write(folder: Path, version: str, tables: Mapping[str, Table], meta: dict[str, Any]) -> Path:
+    """Publish `tables` (by name, in the schema `facts`) and `meta` as the current warehouse. Returns its path."""
+    with draft(folder, version) as made:
+        for name, table in tables.items():
+            made.add(name, table)
+        made.finish(meta)
+    return made.path
+
+
+@contextmanager
+def draft(folder: Path, version: str) -> Iterator[Draft]:
+    """A warehouse to be filled; where it was finished when the block ends, it becomes the current one.
 
     Readers see the old warehouse or the new one, never a part: the file is whole and on disk before the pointer moves. A process
     killed on the way leaves a draft that the next publish removes. Files of the last two versions stay, so that a reader that has just
@@ -43,10 +55,22 @@ def write(folder: Path, version: str, tables: Tables, meta: dict[str, Any]) -> P
     with hold(folder / "publish.lock", wait=60.0):
         for left in folder.glob("warehouse-*.draft*"):
             left.unlink()
-        draft = folder / f"{path.name}.draft"
-        _fill(draft, tables, {**meta, "version": version})
-        _sync(draft)
-        os.replace(draft, path)
+        file = folder / f"{path.name}.draft"
+        with connect(memory_limit="1GB", threads=1) as con:
+            # It can be computed again at any time: four times the size for two thirds of the time is the better bargain.
+            con.execute("SET force_compression = 'uncompressed'")
+            con.execute(f"ATTACH {literal(file)} AS out (STORAGE_VERSION '{_STORAGE}')")
+            con.execute("BEGIN; CREATE SCHEMA out.facts; CREATE SCHEMA out.dense; CREATE SCHEMA out.thin; CREATE SCHEMA out.constant")
+            con.execute("CREATE TABLE out.meta (value VARCHAR); CREATE TABLE out.tables (name VARCHAR, types BLOB, layout VARCHAR)")
+            made = Draft(path, version, con)
+            yield made
+            con.execute("COMMIT")
+            con.execute("DETACH out")
+        if not made.finished:
+            file.unlink()
+            return
+        _sync(file)
+        os.replace(file, path)
         before = current(folder)
         pointer = folder / f"{_POINTER}.draft"
         pointer.write_text(path.name + "\n")
@@ -54,7 +78,62 @@ def write(folder: Path, version: str, tables: Tables, meta: dict[str, Any]) -> P
         os.replace(pointer, folder / _POINTER)
         _sync(folder)
         _drop_old(folder, path, before)
-    return path
+
+
+@dataclass
+class Draft:
+    """A warehouse that is being filled: by one thread at a time, whichever that is."""
+
+    path: Path
+    version: str
+    con: Any
+    finished: bool = False
+    _begun: dict[str, tuple[Layout, pl.DataFrame]] = field(default_factory=dict)
+
+    def add(self, name: str, table: Table) -> None:
+        """Write a table as a whole."""
+        if isinstance(table, pl.DataFrame):
+            flat = _flattened(table)
+            if layout := layout_of(flat):
+                lay_apart(self.con, name, lay(self.con, name, flat, layout), layout, table.columns)
+            else:
+                create(self.con, f"TABLE out.facts.{quoted(name)} AS SELECT * FROM frame", flat)
+            self._enter(name, table.schema, layout)
+        elif is_long(table):
+            self.begin(name, table.dense)
+            self.end(name, table)
+        else:
+            self.add(name, table.whole())
+
+    def begin(self, name: str, dense: pl.DataFrame) -> None:
+        """Write what a table says of all rows; what stands apart may not be known yet."""
+        if is_long(dense):
+            flat = _flattened(dense)
+            layout = layout_of(flat)
+            self._begun[name] = layout, lay(self.con, name, flat, layout)
+            self.settle()
+
+    def end(self, name: str, table: Parted) -> None:
+        """Write the rest of a table that was begun."""
+        if name not in self._begun:
+            return self.add(name, table.whole())
+        layout, thin = self._begun.pop(name)
+        thin = thin.join(_flattened(table.apart), on="row", how="full", coalesce=True).sort("row")
+        layout = layout.with_apart(table.apart)
+        lay_apart(self.con, name, thin, layout, table.columns)
+        return self._enter(name, table.schema, layout)
+
+    def settle(self) -> None:
+        """Bring to the file what was written so far: while others work, rather than at the end."""
+        self.con.execute("COMMIT; BEGIN")
+
+    def finish(self, meta: dict[str, Any]) -> None:
+        """Say what is to be said of the whole. With the end of the block it is published."""
+        self.con.execute("INSERT INTO out.meta VALUES (?)", [json.dumps({**meta, "version": self.version})])
+        self.finished = True
+
+    def _enter(self, name: str, schema: pl.Schema, layout: Layout) -> None:
+        self.con.execute("INSERT INTO out.tables VALUES (?, ?, ?)", [name, _types(schema), layout.to_json()])
 
 
 def current(folder: Path) -> Path | None:
@@ -120,30 +199,6 @@ def _opened(path: Path) -> Any:
     if not path.exists():
         raise DataError(f"{path.name} is gone: a newer warehouse has been published. Open the current one.")
     return opened(path, read_only=True)
-
-
-def _fill(path: Path, frames: Tables, about: dict[str, Any]) -> None:
-    path.unlink(missing_ok=True)
-    with connect(memory_limit="1GB") as con:
-        # It can be computed again at any time: four times the size for two thirds of the time is the better bargain.
-        con.execute("SET force_compression = 'uncompressed'")
-        con.execute(f"ATTACH {literal(path)} AS out (STORAGE_VERSION '{_STORAGE}')")
-        con.execute("BEGIN; CREATE SCHEMA out.facts; CREATE SCHEMA out.dense; CREATE SCHEMA out.thin; CREATE SCHEMA out.constant")
-        con.execute("CREATE TABLE out.meta (value VARCHAR); CREATE TABLE out.tables (name VARCHAR, types BLOB, layout VARCHAR)")
-        con.execute("INSERT INTO out.meta VALUES (?)", [json.dumps(about)])
-        entries = []
-        for name, table in frames.items() if isinstance(frames, Mapping) else frames:
-            frame, apart = separated(table)
-            flat, few = _flattened(frame), _flattened(apart) if apart is not None else None
-            layout = layout_of(flat, few)
-            if layout:
-                lay(con, name, flat, few, layout, list(table.schema))
-            else:
-                create(con, f"TABLE out.facts.{quoted(name)} AS SELECT * FROM frame", flat)
-            entries.append((name, _types(table.schema), layout.to_json()))
-        con.executemany("INSERT INTO out.tables VALUES (?, ?, ?)", entries)
-        con.execute("COMMIT")
-        con.execute("DETACH out")
 
 
 def _flattened(frame: pl.DataFrame) -> pl.DataFrame:
