@@ -249,33 +249,33 @@ def test_a_record_or_file_that_does_not_exist_is_named(workspace: Workspace, tmp
 # What waits in quarantine, while the rest loads
 
 
-@pytest.mark.parametrize(
-    ("row", "field", "says"),
-    [
-        ("d9,shop,2026-01-01T00:00:00,,", "finished_at", "no time zone"),
-        ("d9,shop,1970-01-01T00:00:00Z,,", "finished_at", "not between 2000-01-01 and tomorrow"),
-        ("d9,shop,2999-01-01T00:00:00Z,,", "finished_at", "not between 2000-01-01 and tomorrow"),
-        ("d9,shop,9999-12-31T23:59:59-01:00,,", None, "outside the years|not between|is not a time"),
-        ("d9,shop,1767225600,,", "finished_at", "bare number.*epoch_s"),
-        ("d9,shop,yesterday,,", "finished_at", "is not a time"),
-        ("nan,shop,,,", "source_id", "names nothing"),
-        (",shop,,,", "source_id", "every row needs it"),
-        ("d9,,,,", "service", "every row needs it"),
-        ("d9,shop,,done,", "status", "none of.*values.status"),
-        ("d9,shop,,,-1", "changes_files", "greater than or equal to 0"),
-        ("d9,shop,,,NaN", "changes_files", "valid integer"),
-    ],
-)
-def test_a_row_that_is_no_record_waits_with_its_reason(
-    workspace: Workspace, tmp_path: Path, row: str, field: str | None, says: str
-) -> None:
-    text = f"id,service,finished_at,status,changes_files\ngood,shop,,,\n{row}\nalso,shop,,,\n"
-    assert counts(load(workspace, write(tmp_path / "d.csv", text), "deployment")) == (2, 0, 0, 1)
-    waiting = workspace.ledger.quarantine()
-    assert waiting["place"].to_list() == ["row 2"]
-    assert field is None or waiting["field"].to_list() == [field]
-    assert re.search(says, waiting["error"][0])
-    assert json.loads(waiting["raw"][0])["service"] in ("shop", None)
+NO_RECORDS: list[tuple[str, str | None, str]] = [
+    ("d9,shop,2026-01-01T00:00:00,,", "finished_at", "no time zone"),
+    ("d9,shop,1970-01-01T00:00:00Z,,", "finished_at", "not between 2000-01-01 and tomorrow"),
+    ("d9,shop,2999-01-01T00:00:00Z,,", "finished_at", "not between 2000-01-01 and tomorrow"),
+    ("d9,shop,9999-12-31T23:59:59-01:00,,", None, "outside the years|not between|is not a time"),
+    ("d9,shop,1767225600,,", "finished_at", "bare number.*epoch_s"),
+    ("d9,shop,yesterday,,", "finished_at", "is not a time"),
+    ("nan,shop,,,", "source_id", "names nothing"),
+    (",shop,,,", "source_id", "every row needs it"),
+    ("d9,,,,", "service", "every row needs it"),
+    ("d9,shop,,done,", "status", "none of.*values.status"),
+    ("d9,shop,,,-1", "changes_files", "greater than or equal to 0"),
+    ("d9,shop,,,NaN", "changes_files", "valid integer"),
+]
+
+
+def test_a_row_that_is_no_record_waits_with_its_reason_and_stops_no_other(workspace: Workspace, tmp_path: Path) -> None:
+    between = "".join(f"{row}\ngood{number},shop,,,\n" for number, (row, _, _) in enumerate(NO_RECORDS))
+    text = f"id,service,finished_at,status,changes_files\ngood,shop,,,\n{between}"
+    assert counts(load(workspace, write(tmp_path / "d.csv", text), "deployment")) == (len(NO_RECORDS) + 1, 0, 0, len(NO_RECORDS))
+    waiting = {row["place"]: row for row in workspace.ledger.quarantine().iter_rows(named=True)}
+    assert len(waiting) == len(NO_RECORDS)
+    for number, (row, field, says) in enumerate(NO_RECORDS):
+        found = waiting[f"row {2 * number + 2}"]
+        assert field in (None, found["field"]), row
+        assert re.search(says, found["error"]), row
+        assert json.loads(found["raw"])["service"] in ("shop", None)
 
 
 def test_a_flag_that_says_neither_yes_nor_no_is_not_taken_for_no(workspace: Workspace, tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def incidents(draw: st.DrawFn) -> dict[str, Any]:
 
 HISTORIES = st.builds(
     workspace,
-    deployments=st.lists(deployments(), max_size=20),
-    rollbacks=st.lists(rollbacks(), max_size=20),
-    incidents=st.lists(incidents(), max_size=20),
+    deployments=st.lists(deployments(), max_size=40),
+    rollbacks=st.lists(rollbacks(), max_size=40),
+    incidents=st.lists(incidents(), max_size=40),
 )
 
 
@@ -79,8 +79,8 @@ def in_rates(row: dict[str, Any]) -> bool:
     return change and not row["drill"] and row["ended"] and not row["stopped"] and row["matured"]
 
 
-@given(st.lists(deployments(), max_size=20))
-@settings(max_examples=examples(20))
+@given(st.lists(deployments(), max_size=40))
+@settings(max_examples=examples(10))
 def test_rates_of_deployments_agree_with_a_plain_count(ships: list[dict[str, Any]]) -> None:
     w = workspace(deployments=ships, records={"deployment": 1})
     found = {row["metric"]: row for row in measure(w, group="dora", start=MONDAY).to_dicts()}
@@ -93,8 +93,8 @@ def test_rates_of_deployments_agree_with_a_plain_count(ships: list[dict[str, Any
     assert undone["k"] == sum(row["undone_by"] is not None for row in counted)
 
 
-@given(st.lists(incidents(), max_size=30))
-@settings(max_examples=examples(20))
+@given(st.lists(incidents(), max_size=50))
+@settings(max_examples=examples(10))
 def test_the_median_agrees_with_a_plain_kaplan_meier(troubles: list[dict[str, Any]]) -> None:
     w = workspace(incidents=troubles, records={"incident": 1})
     found = measure(w, "time_to_recover", start=MONDAY).row(0, named=True)
@@ -112,7 +112,7 @@ def test_the_median_agrees_with_a_plain_kaplan_meier(troubles: list[dict[str, An
 
 
 @given(HISTORIES)
-@settings(max_examples=examples(12))
+@settings(max_examples=examples(6))
 def test_an_estimate_lies_in_its_interval_and_no_interval_is_a_point(w: Any) -> None:
     found = measure(w, start=MONDAY)
     some = found.filter(pl.col("low").is_not_null() & pl.col("value").is_not_null())
@@ -124,7 +124,7 @@ def test_an_estimate_lies_in_its_interval_and_no_interval_is_a_point(w: Any) -> 
 
 
 @given(HISTORIES)
-@settings(max_examples=examples(8))
+@settings(max_examples=examples(4))
 def test_periods_add_up_to_the_window(w: Any) -> None:
     whole = measure(w, start=MONDAY).drop_nulls("n")
     weeks = measure(w, start=MONDAY, every="1w").drop_nulls("n").group_by("metric").agg(pl.col("n", "k", "censored").sum())
@@ -136,7 +136,7 @@ def test_periods_add_up_to_the_window(w: Any) -> None:
 
 
 @given(HISTORIES)
-@settings(max_examples=examples(8))
+@settings(max_examples=examples(4))
 def test_services_add_up_except_where_an_incident_has_several(w: Any) -> None:
     whole = dict(measure(w, start=MONDAY).drop_nulls("n").select("metric", "n").rows())
     by = dict(measure(w, start=MONDAY, by="service").drop_nulls("n").group_by("metric").agg(pl.col("n").sum()).rows())
@@ -146,7 +146,7 @@ def test_services_add_up_except_where_an_incident_has_several(w: Any) -> None:
 
 
 @given(HISTORIES)
-@settings(max_examples=examples(6))
+@settings(max_examples=examples(3))
 def test_a_service_alone_gives_what_it_gives_among_all(w: Any) -> None:
     among = measure(w, start=MONDAY, by="service").filter(pl.col("by") == "shop").drop("by", "note")
     alone = measure(w, start=MONDAY, service="shop").drop("by", "note")
@@ -156,7 +156,7 @@ def test_a_service_alone_gives_what_it_gives_among_all(w: Any) -> None:
 
 
 @given(HISTORIES, st.randoms())
-@settings(max_examples=examples(6))
+@settings(max_examples=examples(3))
 def test_the_order_of_rows_changes_nothing(w: Any, random: Any) -> None:
     before = measure(w, start=MONDAY, by="service", every="1w")
     for name in ("deployments", "rollbacks", "incidents", "hotfixes"):
@@ -168,7 +168,7 @@ def test_the_order_of_rows_changes_nothing(w: Any, random: Any) -> None:
 
 
 @given(HISTORIES, st.integers(1, 27))
-@settings(max_examples=examples(8))
+@settings(max_examples=examples(4))
 def test_what_lies_before_a_window_changes_nothing_in_it(w: Any, day: int) -> None:
     since = MONDAY + timedelta(days=day)
     before = measure(w, start=since)

@@ -64,11 +64,11 @@ def site(plain: Workspace, tmp_path: Path) -> Workspace:
     return Workspace(shutil.copytree(plain.root, tmp_path / "site"))
 
 
-@pytest.mark.parametrize("number", range(1, examples(2) + 1))
+@pytest.mark.parametrize("number", range(1, examples(1) + 1))
 def test_the_same_input_in_any_order_and_cut_on_any_number_of_threads_gives_the_same_version_and_tables(
     root: Path, tmp_path: Path, history: dict[str, pl.DataFrame], plain: Workspace, number: int
 ) -> None:
-    other = loaded(tmp_path, history, seed=FIRST + number, pieces=1 + number % 4)
+    other = loaded(tmp_path, history, seed=FIRST + number, pieces=1 + number % 3)
     threads = os.environ | {"POLARS_MAX_THREADS": str(1 + number), "PYTHONPATH": str(root)}
     subprocess.run([sys.executable, "-m", "toolkit.cli", "publish", "--workspace", tmp_path], check=True, env=threads, cwd=tmp_path)
     assert other.meta["version"] == plain.meta["version"]
