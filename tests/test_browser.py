@@ -65,36 +65,39 @@ def test_every_chart_and_table_has_a_name_for_those_who_do_not_see_it(overview: 
     assert charts.evaluate_all(named) == 0
 
 
-def test_a_number_opens_to_its_rows(server: str, browser: BrowserContext) -> None:
-    with opened(browser, server) as seen:
-        seen.page.click(".st-key-why_change_failure_rate button")
-        dialog = seen.page.locator('[role="dialog"]')
-        dialog.get_by_text("rows counted").wait_for(timeout=60_000)
-        assert " of " in dialog.locator("code").first.inner_text()
-        quiet(seen)
+def test_a_number_opens_to_its_rows(overview: Opened) -> None:
+    overview.page.click(".st-key-why_change_failure_rate button")
+    dialog = overview.page.locator('[role="dialog"]')
+    dialog.get_by_text("rows counted").wait_for(timeout=60_000)
+    assert " of " in dialog.locator("code").first.inner_text()
+    # Closed again: others look at this page, too.
+    overview.page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden", timeout=60_000)
+    quiet(overview)
 
 
-def test_what_is_chosen_stands_in_the_address_and_comes_back_from_it(server: str, browser: BrowserContext) -> None:
+def test_what_is_chosen_and_clicked_stands_in_the_address_and_comes_back_from_it(server: str, browser: BrowserContext) -> None:
     with opened(browser, server) as seen:
         before = seen.page.locator('[data-testid="stMetricValue"]').all_inner_texts()
         seen.page.get_by_role("radio", name="4w").or_(seen.page.get_by_role("button", name="4w", exact=True)).first.click()
         seen.page.wait_for_url("**window=4w**", timeout=60_000)
         seen.page.wait_for_timeout(1_500)
-        after = seen.page.locator('[data-testid="stMetricValue"]').all_inner_texts()
-        assert after != before
-        sent = seen.page.url
-    with opened(browser, sent) as seen:
-        assert seen.page.locator('[data-testid="stMetricValue"]').all_inner_texts() == after
-
-
-def test_a_click_on_a_service_filters_the_page_and_the_address(server: str, browser: BrowserContext) -> None:
-    with opened(browser, server) as seen:
+        between = seen.page.locator('[data-testid="stMetricValue"]').all_inner_texts()
+        assert between != before
         point = seen.page.locator(
             '.st-key-by_service_change_failure_rate path[aria-roledescription="point"][aria-label*="service: search"]'
         )
         point.scroll_into_view_if_needed()
         point.click()
         seen.page.wait_for_url("**services=search**", timeout=60_000)
+        seen.page.wait_for_timeout(1_500)
+        after = seen.page.locator('[data-testid="stMetricValue"]').all_inner_texts()
+        assert after != between
+        sent = seen.page.url
+        quiet(seen)
+    assert "window=4w" in sent
+    with opened(browser, sent) as seen:
+        assert seen.page.locator('[data-testid="stMetricValue"]').all_inner_texts() == after
         quiet(seen)
 
 
