@@ -199,23 +199,27 @@ def test_a_verdict_that_names_no_deployment_is_about_the_latest_that_had_begun()
     assert {row[0]: row[1:] for row in found.select("id", "of_deployment", "deployment_source").rows()} == expected
 
 
-@pytest.mark.parametrize(
-    ("decision", "trouble", "given", "outcome"),
-    [
-        ("revert", True, {}, "caught"),
-        ("pause", True, {}, "caught"),
-        ("proceed", True, {}, "missed"),
-        ("revert", False, {}, "false_stop"),
-        ("proceed", False, {}, "quiet"),
-        ("revert", True, {"overridden_by": "p"}, "overridden"),
-        ("inconclusive", True, {}, None),
-        ("error", False, {}, None),
-    ],
-)
-def test_a_verdict_is_held_against_what_became_of_the_deployment(decision: str, trouble: bool, given: Row, outcome: str | None) -> None:
-    troubles = [incident("10:20", "11:00", suspected_deployment="v2 10:00")] if trouble else []
-    found = facts(deployment("v1", "9:00"), deployment("v2", "10:00"), said(decision, "10:10", "v2 10:00", **given), *troubles)["verdicts"]
-    assert one(found, "outcome") == outcome
+def test_a_verdict_is_held_against_what_became_of_the_deployment() -> None:
+    calm = {
+        "sure": ("revert", {}, "false_stop"),
+        "glad": ("proceed", {}, "quiet"),
+        "dumb": ("error", {}, None),
+    }
+    trouble = {
+        "shop": ("revert", {}, "caught"),
+        "cart": ("pause", {}, "caught"),
+        "mail": ("proceed", {}, "missed"),
+        "bold": ("revert", {"overridden_by": "p"}, "overridden"),
+        "vague": ("inconclusive", {}, None),
+    }
+    rows = []
+    for service, (decision, more, _) in (calm | trouble).items():
+        rows += [deployment(version, at, id=f"{service} {version}", service=service) for version, at in (("v1", "9:00"), ("v2", "10:00"))]
+        verdict = {"decision": decision, "at": "10:10", "deployment": f"{service} v2", "environment": "production", "tool": "judge"}
+        rows.append(told("verdict", service, service=service, **verdict, **more))
+    troubles = [incident("10:20", "11:00", id=name, services=[name], suspected_deployment=f"{name} v2") for name in trouble]
+    found = facts(*rows, *troubles)["verdicts"]
+    assert dict(found.select("id", "outcome").rows()) == {service: outcome for service, (_, _, outcome) in (calm | trouble).items()}
 
 
 def test_of_a_stop_before_production_nobody_knows_whether_it_was_right() -> None:
@@ -258,22 +262,20 @@ def followed(*rows: Row, **more: Any) -> pl.DataFrame:
     return facts(*rows, **more)["followups"]
 
 
-@pytest.mark.parametrize(
-    ("recovered", "until"),
-    [
+def test_five_working_days_end_with_the_fifth_weekday_after_the_recovery() -> None:
+    expected = {
         # DAY_ONE is a Monday: Tuesday, Wednesday, Thursday, Friday, Monday.
-        ("10:00", "8d 0:00"),
+        "10:00": "8d 0:00",
         # Friday: the next Friday. Saturday and Sunday: the Friday after, too.
-        ("4d 23:59", "12d 0:00"),
-        ("5d 10:00", "12d 0:00"),
-        ("6d 10:00", "12d 0:00"),
-        ("7d 0:00", "15d 0:00"),
-    ],
-)
-def test_five_working_days_end_with_the_fifth_weekday_after_the_recovery(recovered: str, until: str) -> None:
-    start = t(recovered)
-    assert start is not None
-    assert one(followed(incident(start - timedelta(hours=1), recovered)), "review_until") == t(until)
+        "4d 23:59": "12d 0:00",
+        "5d 10:00": "12d 0:00",
+        "6d 10:00": "12d 0:00",
+        "7d 0:00": "15d 0:00",
+    }
+    # A service each, an hour long.
+    rows = [incident(t(recovered) - timedelta(hours=1), recovered, id=recovered, services=[recovered]) for recovered in expected]
+    found = followed(*rows).select("id", "review_until").rows()
+    assert dict(found) == {recovered: t(until) for recovered, until in expected.items()}
 
 
 def test_working_days_are_those_of_the_workspaces_zone() -> None:
