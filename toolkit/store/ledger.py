@@ -108,7 +108,8 @@ class Ledger:
                 return con.sql(told.format(select_list([*key, *columns]))).pl()
             filled = [*key[:-1], *of_any(columns, "{} IS NOT NULL")]
             varied = of_any(filled, f"{{0}} IS DISTINCT FROM ({told.format('{0}')} LIMIT 1)")
-            frame = con.sql(told.format(select_list([key[-1], *varied]))).pl()
+            # In one piece: gathering from several takes three times as long.
+            frame = con.sql(told.format(select_list([key[-1], *varied]))).pl().rechunk()
             once = con.sql(told.format(select_list(filled)) + " LIMIT 1").pl()
         return frame.with_columns(pl.lit(once[name]).first().alias(name) for name in filled if name not in varied)
 
