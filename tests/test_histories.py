@@ -475,6 +475,18 @@ def test_what_came_after_it_was_undone_was_not_what_was_undone(stitch: Stitch) -
     assert facts.deployments["v2 11:25"]["failed"] is None
 
 
+def test_of_several_incidents_that_name_one_fix_the_last_one_begun_is_meant(stitch: Stitch) -> None:
+    #      9:00 old    10:00 new    10:30 rb, the fix of all    11:00 later
+    named = {"mechanism": "traffic", "id": "rb"}
+    at = {"old": "9:00", "new": "10:00", "later": "11:00", "unknown": None}
+    of_all = [incident(when, "11:30", id=name, fixed_by="rb") for name, when in at.items()]
+    facts = stitch(rollback("v1", "10:30", **named), *of_all)
+    assert facts.rollbacks["rollback:rb"]["incident"] == "new"
+    # Where none had begun, the first by name.
+    facts = stitch(rollback("v1", "8:30", **named), *of_all)
+    assert facts.rollbacks["rollback:rb"]["incident"] == "later"
+
+
 TITLES = {
     # first, again: a repeat
     ("Checkout 5xx (#12)", "checkout: 7XX!"): True,

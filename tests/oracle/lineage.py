@@ -160,10 +160,11 @@ def declared_undone(rollback: Row, rows: list[Row]) -> Row | None:
         return None
     start = rollback["start"]
     before = [row for row in rows if row["brings_in"] and row["deployed_at"] <= start and row.get("rollback") is not rollback]
-    earlier = [row for row in rows if row["position"] <= start and row["artifact"] is not None and row.get("rollback") is not rollback]
+    by_then = [row for row in rows if row["position"] <= start and row["artifact"] is not None]
+    earlier = [row for row in by_then if row.get("rollback") is not rollback]
     for said, name in ((rollback["from_digest"], lambda row: row["artifact_digest"]), (rollback["from_version"], version_of)):
         # It was called so by then, by this deployment or another of the same artifact.
-        called = [row["artifact"] for row in earlier if said is not None and name(row) == said]
+        called = [row["artifact"] for row in by_then if said is not None and name(row) == said]
         meant = [row for row in earlier if row["kind"] != "redeploy" and any(row["artifact"] is artifact for artifact in called)]
         if meant:
             return meant[-1]

@@ -100,7 +100,11 @@ def _find_incident(known: Records, incidents: list[Row], attempt: Row) -> None:
     for naming in said:
         usable = [row for row in naming if _links(row, attempt)]
         if usable:
-            attempt["incident"], attempt["incident_source"] = part_for(usable, attempt["started_at"]), "declared"
+            # Of each incident its part; of several that name one fix the last one begun.
+            parts = [part_for([row for row in usable if row["record"] is one["record"]], attempt["started_at"]) for one in usable]
+            begun = [part for part in parts if part["link_time"] is not None and part["link_time"] <= attempt["started_at"]]
+            attempt["incident"] = max(begun, key=lambda part: (part["link_time"], part["id"])) if begun else parts[0]
+            attempt["incident_source"] = "declared"
             return
     here = [row for row in incidents if _links(row, attempt) and attempt["service"] in row["services"]]
     opened = [row for row in here if is_open(row, attempt["started_at"])]

@@ -76,7 +76,8 @@ def evidence_by_time(incidents: Incidents, causes: pl.DataFrame, latest: pl.Data
 
 
 def evidence_by_undoing(attempts: pl.DataFrame, parts: pl.DataFrame, deployments: pl.DataFrame) -> pl.DataFrame:
-    """Evidence rows from attempts: what they undid, and what an undone rollback had brought back. parts: key, attempt, undoes, also."""
+    """Evidence rows from attempts: what they undid, and what an undone rollback had brought back. parts: key, attempt, undoes,
+    restores, also."""
     real = attempts.filter(~pl.col("drill") & ~pl.col("race") & ~pl.col("code_level"))
     undone = parts.select("attempt", "undoes", "also").join(
         real.select("attempt", "episode", "episode_order", at="started_at"), on="attempt"
@@ -87,7 +88,8 @@ def evidence_by_undoing(attempts: pl.DataFrame, parts: pl.DataFrame, deployments
     direct = undone.select(idx="undoes", level="level", at="at", rule=pl.lit("derived:undone"), attempt="attempt")
     current = undone.drop_nulls("also").select(idx="also", level="level", at="at", rule=pl.lit("derived:undone_with"), attempt="attempt")
     # V3 → V2 → V1 within one episode: V2, brought back by the first step, failed too; so did the release that first brought it in.
-    restored = real.drop_nulls("restores").select("episode", earlier="episode_order", restores="restores")
+    restored = parts.select("attempt", "restores").drop_nulls().unique()
+    restored = restored.join(real.select("attempt", "episode", earlier="episode_order"), on="attempt").drop("attempt")
     restored = of_rows(restored, "restores", deployments, artifact="artifact").select("episode", "earlier", "artifact")
     again = undone.join(restored, on=["episode", "artifact"]).filter(pl.col("earlier") < pl.col("episode_order"))
     its = pl.col("artifact").is_in(again["artifact"].unique().implode())

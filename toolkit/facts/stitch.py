@@ -249,7 +249,7 @@ def _attempts(
     )
     undone = pl.concat([moved, told])
     attempts = links.attempts_of(pieces, undone.drop("also"))
-    return pieces.join(undone.select("key", "undoes", "also"), on="key", how="left", maintain_order="left"), attempts
+    return pieces.join(undone.select("key", "undoes", "restores", "also"), on="key", how="left", maintain_order="left"), attempts
 
 
 def _named(
@@ -278,8 +278,13 @@ def _named(
         rows.append(named.join(of_kind, on="row").select("rec", "attempt", "order"))
     fixing = pl.concat(rows).join(known.select("rec", "source", ref="source_id"), on="rec").join(start, on="attempt")
     fixing = links.named_incidents(fixing.drop("rec"), incidents, known).drop_nulls("inc").select("attempt", "order", "inc", turn=pl.lit(1))
-    # What a part names itself comes before what names it.
-    return pl.concat([naming, fixing]).sort("attempt", "turn", "order", "inc").select("attempt", "inc")
+    # What a part names itself comes before what names it; of several that name it, the last one begun, else the first.
+    told = pl.concat([naming, fixing]).join(incidents.rows.select("inc", "link_time"), on="inc")
+    told = told.join(start.select("attempt", "moment"), on="attempt")
+    begun = pl.when(pl.col("link_time") <= pl.col("moment")).then("link_time")
+    place = pl.when(begun.is_not_null()).then(-pl.col("inc")).otherwise("inc")
+    order = [pl.col("attempt"), pl.col("turn"), pl.col("order"), -begun.to_physical(), place]
+    return told.sort(order, nulls_last=True).select("attempt", "inc")
 
 
 def _with_drills(line: pl.DataFrame, rollbacks: pl.DataFrame, carried: pl.DataFrame) -> pl.DataFrame:
