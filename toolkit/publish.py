@@ -117,7 +117,7 @@ def _published(workspace: Workspace, *, force: bool) -> str:
             for one in laid:
                 one.result()
             draft.end("deployments", deployments)
-            for name in tables.keys() - SAID_MORE_OF:
+            for name in (name for name in tables if name not in SAID_MORE_OF):
                 draft.add(name, tables[name])
             draft.settle()
             kept = {RECORDS[name].table: _as_told(name, records[name]) for name in KEPT}
