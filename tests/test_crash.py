@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from ingest.engine import load
 from tests.warm import WARM
+from toolkit.store import folding
 from toolkit.store import ledger as ledgers
 from toolkit.store.ledger import Ledger
 from toolkit.workspace import Workspace
@@ -87,6 +89,47 @@ def test_fifty_kills_leave_nothing_behind(tmp_path: Path) -> None:
     assert finished > 0
     assert not list(site.state.glob("staging*"))
     assert "running" not in site.ledger.runs()["status"].to_list()
+
+
+@pytest.mark.parametrize("at", ["the copy is being made", "the copy is whole", "the log is gone", "the copy stands in its place"])
+def test_a_kill_while_a_log_is_folded_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """What flushes write stays in a log, and is brought into the file in a copy. Each state that a kill can leave is a good ledger."""
+    kept = Workspace.init(tmp_path / "site", published_key=True)
+    file, log = kept.state / "ledger.duckdb", kept.state / "ledger.duckdb.wal"
+    path = deployments(tmp_path / "deployments.csv")
+    with monkeypatch.context() as patched:
+        patched.setattr(ledgers, "fold", lambda path: None)
+        load(kept, path, "deployment", flush_rows=2 * FLUSH)
+    assert log.stat().st_size > file.stat().st_size / 8
+    expected = content(kept.ledger)
+    before = {one: one.read_bytes() for one in (file, log)}
+    folding.fold(file)
+    folded = file.read_bytes()
+    assert not log.exists()
+    if at == "the copy is being made":
+        left = {**before, file.with_suffix(".folding"): folded[:5_000], file.with_suffix(".folding.wal"): b"torn"}
+    elif at == "the copy is whole":
+        left = {**before, file.with_suffix(".folded"): folded}
+    elif at == "the log is gone":
+        left = {file: before[file], file.with_suffix(".folded"): folded}
+    else:
+        left = {file: folded}
+    file.unlink()
+    for one, stored in left.items():
+        one.write_bytes(stored)
+    assert_equal(content(Ledger(file)), expected)
+    # And it goes on from there, without a rest of it.
+    load(kept, path, "deployment", flush_rows=2 * FLUSH)
+    assert_equal(content(Ledger(file)), expected)
+    folding.fold(file)
+    assert not [one.name for one in kept.state.iterdir() if ".fold" in one.name]
+
+
+def test_a_log_that_has_grown_long_is_folded_and_a_short_one_left(tmp_path: Path) -> None:
+    kept = Workspace.init(tmp_path / "site", published_key=True)
+    load(kept, deployments(tmp_path / "deployments.csv"), "deployment", flush_rows=2 * FLUSH)
+    file, log = kept.state / "ledger.duckdb", kept.state / "ledger.duckdb.wal"
+    assert not log.exists() or log.stat().st_size < file.stat().st_size / 8
 
 
 def assert_equal(found: tuple[object, ...], expected: tuple[object, ...]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-__all__ = ["connect", "literal", "opened", "quoted", "select_list"]
+__all__ = ["LOG_ONLY", "connect", "literal", "opened", "quoted", "select_list"]
 
 # Enough for a million wide rows; beyond it DuckDB spills beside the file instead of growing.
 MEMORY_LIMIT = "768MB"
@@ -20,6 +20,9 @@ MEMORY_LIMIT = "768MB"
 _SILENT = "SET enable_progress_bar_print = false"
 # Texts leave as polars holds them.
 _VIEWS = "SET GLOBAL produce_arrow_string_view = true; SET GLOBAL arrow_output_version = '1.4'"
+
+# What is written stays in a file's log: toolkit.store.folding says why, and brings it into the file.
+LOG_ONLY = "SET GLOBAL checkpoint_threshold = '1TB'; PRAGMA disable_checkpoint_on_shutdown"
 
 
 @contextmanager
@@ -85,7 +88,7 @@ class _Engine:
                     return name
             if self.base is None:
                 self.base = duckdb.connect(config={"memory_limit": MEMORY_LIMIT})
-                self.base.execute(f"SET GLOBAL TimeZone = 'UTC'; {_VIEWS}")
+                self.base.execute(f"SET GLOBAL TimeZone = 'UTC'; {_VIEWS}; {LOG_ONLY}")
             self.named += 1
             name = f"file_{self.named}"
             self.base.execute(f"ATTACH {literal(path)} AS {name}{' (READ_ONLY)' if read_only else ''}")

@@ -29,9 +29,10 @@ from toolkit.store.books import (
     write_seen,
     write_settled,
 )
-from toolkit.store.connect import connect, literal, opened, quoted, select_list
+from toolkit.store.connect import LOG_ONLY, connect, literal, opened, quoted, select_list
 from toolkit.store.digest import digest, recount
 from toolkit.store.flush import write_losers, write_rows, wrote
+from toolkit.store.folding import finish_folding, fold, is_half_folded
 from toolkit.store.lock import hold
 from toolkit.store.migrations import is_current, migrate
 from toolkit.store.people import People, key_at
@@ -231,14 +232,18 @@ class Ledger:
     def opened(self, *, write: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """The file, open for the block; made or brought up to date first where needed."""
         self._prepare()
-        with self._locked(shared=not write), self._connected(read_only=not write) as con:
-            yield con
+        with self._locked(shared=not write):
+            with self._connected(read_only=not write) as con:
+                yield con
+            if write:
+                fold(self.path)
 
     @contextmanager
     def attached(self, con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         """The file as the schema `ledger` of another connection, in one transaction that ends with the block."""
         self._prepare()
         with self._locked(shared=False):
+            con.execute(LOG_ONLY)
             self._patiently(lambda: con.execute(f"ATTACH {literal(self.path)} AS ledger"))
             try:
                 con.execute("BEGIN")
@@ -249,6 +254,7 @@ class Ledger:
                 raise
             finally:
                 con.execute("DETACH ledger")
+            fold(self.path)
 
     def begin_run(self, *, source: str, record: str, path: str | None, now: datetime) -> int:
         """Note that a run began; runs that were killed are marked so. Returns its number. Hold the sync lock."""
@@ -313,8 +319,16 @@ class Ledger:
 
     @contextmanager
     def _locked(self, *, shared: bool) -> Iterator[None]:
-        with hold(self.path.with_suffix(".lock"), shared=shared, wait=self.wait):
-            yield
+        lock = self.path.with_suffix(".lock")
+        while True:
+            with hold(lock, shared=shared, wait=self.wait):
+                if not shared:
+                    finish_folding(self.path)
+                if not is_half_folded(self.path):
+                    yield
+                    return
+            with hold(lock, wait=self.wait):
+                finish_folding(self.path)
 
     @contextmanager
     def _connected(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
