@@ -59,7 +59,7 @@ def with_artifacts(frame: pl.DataFrame) -> pl.DataFrame:
             artifact=pl.when(pl.col("part").is_in(walked.implode())).then("walked").otherwise("artifact"),
             rebuilt=pl.col("rebuilt").fill_null(value=False),
         )
-        .pipe(lambda rows: rows.with_columns(shared=_shared(rows["artifact"])))
+        .pipe(_with_shared)
         .drop("walked")
     )
 
@@ -71,17 +71,17 @@ def _by_text(frame: pl.DataFrame) -> pl.DataFrame:
     if frame["config_revision"].null_count() < len(frame):
         code = code ^ _hashed(pl.col("config_revision"))
     frame = frame.with_columns(artifact=pl.when(name.is_not_null()).then((code // 2).cast(pl.Int64)))
-    frame = frame.with_columns(shared=_shared(frame["artifact"]))
+    frame = _with_shared(frame)
     text = frame.lazy().filter("shared", name.is_not_null()).select("artifact", "part", "config_revision", name=name)
     texts = text.unique().select(pl.col("artifact").is_duplicated().any()).collect().item()
     return _by_rank(frame, name) if texts else frame
 
 
-def _shared(artifact: pl.Series) -> pl.Series:
-    """Which rows have the artifact of another row, or none. Sorted, equal ones are neighbours: a third of a hash table's price."""
-    ordered = artifact.sort()
+def _with_shared(frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds shared: another row has the artifact too, or there is none. Sorted, equal ones are neighbours: cheaper than a hash table."""
+    ordered = frame["artifact"].sort()
     again = ordered.filter(ordered == ordered.shift(1)).unique()
-    return artifact.is_in(again.implode()).fill_null(value=True)
+    return frame.with_columns(shared=pl.col("artifact").is_in(again.implode()).fill_null(value=True))
 
 
 def _hashed(text: pl.Expr) -> pl.Expr:
@@ -91,9 +91,7 @@ def _hashed(text: pl.Expr) -> pl.Expr:
 def _by_rank(frame: pl.DataFrame, name: pl.Expr) -> pl.DataFrame:
     """The same where two texts have one hash."""
     texts = pl.struct("part", "config_revision", name).rank("dense").cast(pl.Int64)
-    return frame.with_columns(artifact=pl.when(name.is_not_null()).then(texts)).pipe(
-        lambda rows: rows.with_columns(shared=_shared(rows["artifact"]))
-    )
+    return frame.with_columns(artifact=pl.when(name.is_not_null()).then(texts)).pipe(_with_shared)
 
 
 def _by_walk(frame: pl.DataFrame) -> pl.DataFrame:

@@ -93,14 +93,14 @@ def resolve(refs: pl.DataFrame, targets: pl.DataFrame, key: str) -> pl.DataFrame
 
 def partitions(frames: Sequence[pl.DataFrame], production: Sequence[str]) -> pl.DataFrame:
     """The services in their environments: part (dense number), service, environment, production."""
-    parts = pl.concat([_places(frame) for frame in frames]).drop_nulls().unique()
+    parts = pl.concat([_once_each(frame) for frame in frames]).drop_nulls().unique()
     parts = parts.sort("service", "environment").with_row_index("part")
     environments = parts["environment"].unique().to_list()
     chosen = [name for name in environments if any(fnmatchcase(name.lower(), pattern) for pattern in production)]
     return parts.with_columns(pl.col("part").cast(pl.Int64), production=pl.col("environment").is_in(chosen))
 
 
-def _places(frame: pl.DataFrame) -> pl.DataFrame:
+def _once_each(frame: pl.DataFrame) -> pl.DataFrame:
     """service and environment, each pair once. Most histories are of one environment: then services are looked through alone."""
     if len(frame) and is_even(frame["environment"]):
         return frame.select(pl.col("service").unique(), pl.col("environment").first())
