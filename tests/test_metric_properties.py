@@ -71,6 +71,7 @@ HISTORIES = st.builds(
     deployments=st.lists(deployments(), max_size=40),
     rollbacks=st.lists(rollbacks(), max_size=40),
     incidents=st.lists(incidents(), max_size=40),
+    records=st.just({"deployment": 1, "rollback": 1, "incident": 1}),
 )
 
 
