@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from ingest.engine import load
-from tests.warm import WARM
+from tests.warm import WARM, started
 from toolkit.store import folding
 from toolkit.store import ledger as ledgers
 from toolkit.store.ledger import Ledger
@@ -52,8 +52,7 @@ def loading(root: Path, path: Path, ready: Connection) -> None:
 
 def start(site: Workspace, path: Path) -> BaseProcess:
     begun, ready = WARM.Pipe(duplex=False)
-    child = WARM.Process(target=loading, args=(site.root, path, ready))
-    child.start()
+    child = started(loading, site.root, path, ready)
     ready.close()
     assert begun.recv() == "ready"
     return child
@@ -155,8 +154,7 @@ def test_a_resumed_load_goes_on_from_its_last_flush_with_its_own_time(tmp_path: 
     """Killed, another load of the same keys, resumed: the other one began later and stays."""
     path = deployments(tmp_path / "d.csv")
     site = Workspace.init(tmp_path / "team", published_key=True)
-    killed = WARM.Process(target=killed_before_its_fourth_flush, args=(site.root, path))
-    killed.start()
+    killed = started(killed_before_its_fourth_flush, site.root, path)
     killed.join()
     assert killed.exitcode == -signal.SIGKILL
     assert 200 < site.ledger.read("deployments", ["source_id"]).height <= 300

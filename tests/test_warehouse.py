@@ -13,7 +13,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from tests.warm import WARM
+from tests.warm import WARM, started
 from toolkit.errors import DataError
 from toolkit.facts import Parted
 from toolkit.store import warehouse
@@ -198,9 +198,7 @@ def test_a_version_cannot_leave_the_folder(tmp_path: Path) -> None:
 def test_readers_meet_a_whole_warehouse_while_others_publish(tmp_path: Path) -> None:
     warehouse.write(tmp_path, "v0", {"t": frame(0)}, {"number": 0})
     stop = WARM.Event()
-    writers = [WARM.Process(target=_publish, args=(str(tmp_path), offset, stop)) for offset in (0, 1)]
-    for writer in writers:
-        writer.start()
+    writers = [started(_publish, str(tmp_path), offset, stop) for offset in (0, 1)]
     seen: set[int] = set()
     reads, end = 0, time.monotonic() + 60
     try:
@@ -247,8 +245,7 @@ def test_a_publish_that_is_killed_leaves_the_published_one_whole(tmp_path: Path)
     warehouse.write(tmp_path, "v1", {"t": frame(1)}, {})
     for attempt in range(8):
         begun, ready = WARM.Pipe(duplex=False)
-        child = WARM.Process(target=publishing, args=(tmp_path, ready))
-        child.start()
+        child = started(publishing, tmp_path, ready)
         assert begun.recv() == "ready"
         time.sleep(0.03 + attempt * 0.045)
         child.kill()

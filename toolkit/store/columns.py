@@ -5,6 +5,7 @@ The SQL here is the fast path. It never accepts what the model refuses; what it 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -34,7 +35,7 @@ _TYPES = {
     "number": "DOUBLE",
 }
 # What Python's str.strip() takes away, so that both validators see the same text.
-_SPACE = "".join(f"chr({code})||" for code in range(0x10000) if chr(code).isspace()).removesuffix("||")
+_SPACE = literal("".join(chr(code) for code in range(0x10000) if chr(code).isspace()))
 _ISO = r"\d{4}-[01]\d-[0-3]\d[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
 _ISO_WITH_OFFSET = _ISO + r"(Z|[+-][01]\d(:[0-5]\d)?)"
 # What git, databases and loggers write, and the model does not read: 2024-03-01 10:00:00 +0100, …+01, …UTC. All of it is one moment.
@@ -143,14 +144,14 @@ def stored(record: type[BaseModel]) -> dict[str, str]:
     return {"source": "VARCHAR", **fields, "seen_at": "TIMESTAMPTZ", "content_hash": "VARCHAR", "raw_ref": "BIGINT"}
 
 
-def content_hash(record: type[BaseModel]) -> str:
-    """SQL for the sha256 of what a row says: key and fields, without people and without any clock of ours.
+def content_hash(record: type[BaseModel], null: Collection[str] = ()) -> str:
+    """SQL for the sha256 of what a row says: key and fields, without people and without any clock of ours. `null`: fields that say nothing.
 
     Only fields that say something take part, so a field added to records.py later changes no hash. Free text carries its length:
     no text can be made to look like two fields.
     """
     parts = [literal(f"{record.table} "), "length(source) || ':' || source"]  # type: ignore[attr-defined]
-    for column in columns_of(record):
+    for column in (column for column in columns_of(record) if column.name not in null):
         name = quoted(column.name)
         if column.name in WHETHER:
             parts.append(f"CASE WHEN {name} IS NOT NULL THEN {literal(column.name)} END")

@@ -19,7 +19,7 @@ __all__ = ["Plan", "meant", "plan", "said"]
 
 @dataclass(frozen=True)
 class Plan:
-    """`texts` and `values` are SQL by field; `naive` the fields whose column has times without a zone."""
+    """`texts` and `values` are SQL by field that the file or the mapping says something of; `naive` those of times without a zone."""
 
     texts: dict[str, str]
     values: dict[str, str]
@@ -53,6 +53,9 @@ def plan(record: type[BaseModel], cells: Cells, mapping: Mapping, people: People
     naive: dict[str, str] = {}
     for column in fields:
         names = chosen[column.name]
+        # Most files say a third of the fields. To plan a query over the others would take longer than to read a small file.
+        if names is None and column.name not in mapping.constants and not column.required:
+            continue
         typed = names is not None and len(names) == 1 and column.kind == "time" and names[0] in cells.times
         if typed and names is not None:
             texts[column.name], values[column.name] = _typed(names[0], column, cells, mapping)

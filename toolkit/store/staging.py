@@ -151,12 +151,17 @@ def _judged(record: type[BaseModel], cells: Cells, how: Plan, source: str, revis
     The file's own columns are carried along by reference, so that only refused rows are written out as raw.
     """
     fields = columns_of(record)
+    told = [column for column in fields if column.name in how.values]
+    null = {column.name for column in fields if column not in told and column.default is None}
     texts = ", ".join(f"{text} AS {said(name)}" for name, text in how.texts.items())
-    values = ", ".join(f"{how.values[column.name]} AS {meant(column.name)}" for column in fields)
-    checks = " AND ".join(_check(column) for column in fields)
+    values = ", ".join(f"{how.values[column.name]} AS {meant(column.name)}" for column in told)
+    checks = " AND ".join(_check(column) for column in told)
     named = f"length({meant('source')}) BETWEEN 1 AND 500 AND lower({meant('source')}) NOT IN ('nan', 'null', 'none')"
-    kept = ", ".join(f"{_kept(column, revised)} AS {quoted(column.name)}" for column in fields)
-    words = ", ".join(f"{literal(column.name)}, {_words(column)}" for column in fields)
+    kept = ", ".join(
+        f"{_kept(column, meant(column.name) if column in told else f'NULL::{column.type}', revised)} AS {quoted(column.name)}"
+        for column in fields
+    )
+    words = ", ".join(f"{literal(column.name)}, {_words(column)}" for column in told)
     extra = "" if "revised_at" in {column.name for column in fields} else f", {_instant(revised)} AS revised_at"
     return f"""
         CREATE TABLE staged AS
@@ -169,7 +174,7 @@ def _judged(record: type[BaseModel], cells: Cells, how: Plan, source: str, revis
                 CASE WHEN NOT {meant("fine")} AND ({cells.readable}) THEN json_object('source', {said("source")}, {words}) END AS said
             FROM judged
         )
-        SELECT *, CASE WHEN fine THEN {content_hash(record)} END AS content_hash FROM kept
+        SELECT *, CASE WHEN fine THEN {content_hash(record, null)} END AS content_hash FROM kept
     """
 
 
@@ -178,8 +183,7 @@ def _check(column: Column) -> str:
     return holds if column.required else f"({said(column.name)} IS NULL OR {holds})"
 
 
-def _kept(column: Column, revised: datetime | None) -> str:
-    value = meant(column.name)
+def _kept(column: Column, value: str, revised: datetime | None) -> str:
     if column.name == "revised_at":
         return f"coalesce({value}, {_instant(revised)})"
     if column.kind == "names" and not column.required:
