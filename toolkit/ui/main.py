@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 from pathlib import Path
 
 import streamlit as st
@@ -46,6 +48,14 @@ def main() -> None:
             color="orange",
         )
     page.run()
+    settle()
+
+
+@st.cache_resource
+def settle() -> None:
+    """Keep what the first page has imported out of the search for garbage, which Streamlit makes after every run: a tenth of a second."""
+    gc.freeze()
+    atexit.register(gc.unfreeze)
 
 
 def missing(error: Exception) -> None:
