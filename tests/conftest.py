@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 import sys
@@ -35,6 +36,9 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
     mine = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {mine[int(worker.removeprefix("gw")) % len(mine)]})
+
+# What has been imported stays, and to look through it for garbage after every few hundred objects takes a tenth of the time.
+gc.set_threshold(20_000, 20, 100)
 
 # One does for a file of a few rows, too.
 _connect = duckdb.connect

@@ -65,7 +65,8 @@ def _retry(con: duckdb.DuckDBPyConnection) -> None:
 def _digests(con: duckdb.DuckDBPyConnection) -> None:
     """The digest of the current records is kept by addition; what an older program wrote is counted once."""
     con.execute(DIGESTS)
-    for record in (record for record in RECORDS.values() if record.table in _tables(con)):
+    there = _tables(con)
+    for record in (record for record in RECORDS.values() if record.table in there):
         note_change(con, record, quoted(record.table), into="digests")
 
 
