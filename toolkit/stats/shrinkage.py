@@ -40,7 +40,7 @@ def shrunk_rates(k: ArrayLike, n: ArrayLike) -> Shrunk:
     """Hierarchical beta-binomial on a grid of (mean, concentration κ), flat in the mean, prior of κ ∝ (1 + κ/10)⁻² (Gelman et al., BDA3
     §5.3, with a proper prior). k, n: counts per service; n = 0 gets what the others say."""
     import numpy as np
-    from scipy.special import betainc, betaln
+    from scipy.special import betaln
 
     k, n = np.asarray(k, float), np.asarray(n, float)
     mean, kappa = _grid()
@@ -59,16 +59,14 @@ def shrunk_rates(k: ArrayLike, n: ArrayLike) -> Shrunk:
     for place, (hits, rows) in enumerate(pairs.T):
         a, b = alpha + hits, beta + rows - hits
         value[place] = (weight * a / (a + b)).sum()
-        low[place], high[place] = (_quantile(level, a, b, weight, betainc) for level in (0.025, 0.975))
+        low[place], high[place] = (_quantile(level, a, b, weight) for level in (0.025, 0.975))
     back = back.ravel()
     return Shrunk(value[back], low[back], high[back], float((weight * mean).sum()), float(np.exp((weight * np.log(kappa)).sum())))
 
 
-def _quantile(level: float, a: Floats, b: Floats, weight: Floats, distribution) -> float:  # type: ignore[no-untyped-def]
-    """Of a mixture of betas, by halving."""
-    low, high = 0.0, 1.0
-    for _ in range(30):
-        middle = (low + high) / 2
-        below = float((weight * distribution(a, b, middle)).sum())
-        low, high = (middle, high) if below < level else (low, middle)
-    return (low + high) / 2
+def _quantile(level: float, a: Floats, b: Floats, weight: Floats) -> float:
+    """Of a mixture of betas."""
+    from scipy.optimize import brentq
+    from scipy.special import betainc
+
+    return float(brentq(lambda rate: float(weight @ betainc(a, b, rate)) - level, 0.0, 1.0, xtol=1e-9))
