@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError
@@ -59,11 +60,43 @@ def publish(workspace: Workspace, *, force: bool = False, begun: Callable[[], No
         return _published(workspace, force=force)
 
 
+@dataclass(frozen=True)
+class _Said:
+    """All that a publish is made of, as it was at one moment; telemetry alone is read later, a service at a time."""
+
+    version: str
+    digest: str
+    coverage: pl.DataFrame
+    records: dict[str, pl.DataFrame]
+    migrations: pl.DataFrame
+    decided: list[Entry]
+    policy: Policy | None
+    settings: dict[str, Any]
+
+    def overrides(self) -> pl.DataFrame:
+        return overrides_of(self.decided)
+
+    def watched_since(self) -> datetime | None:
+        """Since when somebody is known to have told of incidents."""
+        told = self.coverage.filter((pl.col("stream") == "incidents") & ~pl.col("assumed") & ~pl.col("gap"))
+        start = told["start"].min()
+        return start if isinstance(start, datetime) else None
+
+
 def _published(workspace: Workspace, *, force: bool) -> str:
-    decided = workspace.journal.facts()
-    ledger, policy = workspace.ledger, workspace.policy
+    said = _read_at_once(workspace, force=force)
+    if isinstance(said, str):
+        return said
+    with warehouse.draft(workspace.state, said.version) as draft, ThreadPoolExecutor(1) as beside:
+        _fill(draft, workspace, said, beside)
+    return said.version if draft.finished else _published(workspace, force=force)
+
+
+def _read_at_once(workspace: Workspace, *, force: bool) -> _Said | str:
+    """What is to be published; only its version where that is published already, and need not be again."""
+    decided, ledger, policy = workspace.journal.facts(), workspace.ledger, workspace.policy
     settings = settings_of(workspace, policy)
-    # All of one moment: while the ledger is open here, no flush can come between the reads.
+    # While the ledger is open here, no flush can come between the reads.
     with ledger.opened():
         digest, coverage = ledger.digest(), ledger.coverage()
         version = version_of(digest, settings, coverage, digest_of(decided))
@@ -72,60 +105,69 @@ def _published(workspace: Workspace, *, force: bool) -> str:
             return version
         migrations = ledger.migrations()
         records = {name: _read(ledger, name) for name in dict.fromkeys((*STITCHED, *KEPT))}
-    records = renamed(records, workspace.settings.renamed)
-    overrides = overrides_of(decided)
-    horizon, horizon_source = horizon_of(records | {"override": overrides}, coverage, workspace.settings.horizon)
-    told = coverage.filter((pl.col("stream") == "incidents") & ~pl.col("assumed") & ~pl.col("gap"))
-    start = told["start"].min()
-    with warehouse.draft(workspace.state, version) as draft, ThreadPoolExecutor(1) as beside:
-        laid: list[Future[None]] = []
-        # Deployments are most of it, and what is said of all of them is known first: it is written while the rest is found out.
-        deployments, tables = stitched(
-            records | {"override": overrides},
-            horizon=horizon or _NEVER,
-            production=workspace.settings.production,
-            coverage_start=start if isinstance(start, datetime) else None,
-            begun=lambda dense: laid.append(beside.submit(draft.begin, "deployments", dense)),
-        )
-        tables |= watched(workspace.telemetry, policy, deployments, records["owner"], horizon=horizon or _NEVER)
-        tables["incidents"] = with_criterion_met(tables["incidents"], tables["criteria_met"])
-        # Samples may have come in while they were read, a service at a time: then these are of two moments.
-        if not len(tables["watched"]) or workspace.ledger.digest() == digest:
-            practices = beside.submit(
-                practice_facts,
-                records | renamed({"migration": migrations}, workspace.settings.renamed),
-                {**tables, "deployments": deployments},
-                horizon=horizon or _NEVER,
-                production=workspace.settings.production,
-                zone=workspace.settings.time_zone,
-                playbooks=workspace.playbooks,
-                waivers=waivers_of(decided, horizon or _NEVER),
-            )
-            meta = {
-                "horizon": horizon.isoformat() if horizon else None,
-                "horizon_source": horizon_source,
-                "records": {name: len(frame) for name, frame in records.items()},
-                "sources": sorted({source for frame in records.values() for source in frame["source"].unique().to_list()}),
-                "coverage": json.loads(coverage.write_json()) if len(coverage) else [],
-                "begins": _beginnings({**tables, "deployments": deployments.dense}),
-                "environments": environments_of(records, {**tables, "deployments": deployments.dense}),
-                "settings": settings,
-                "ledger_digest": digest,
-                "journal_digest": digest_of(decided),
-                "code_version": code_version(),
-            }
-            for one in laid:
-                one.result()
-            draft.end("deployments", deployments)
-            for name in (name for name in tables if name not in SAID_MORE_OF):
-                draft.add(name, tables[name])
-            draft.settle()
-            kept = {RECORDS[name].table: _as_told(name, records[name]) for name in KEPT}
-            # Where a fact says more than the record of the same name, it stands in its place.
-            for name, table in {**kept, **practices.result()}.items():
-                draft.add(name, table)
-            draft.finish(meta)
-    return version if draft.finished else _published(workspace, force=force)
+    names = workspace.settings.renamed
+    migrations = renamed({"migration": migrations}, names)["migration"]
+    return _Said(version, digest, coverage, renamed(records, names), migrations, decided, policy, settings)
+
+
+def _fill(draft: warehouse.Draft, workspace: Workspace, said: _Said, beside: ThreadPoolExecutor) -> None:
+    """Find out what follows from what was said, and write it. Left unfinished where samples came in while they were read."""
+    records, overrides = said.records, said.overrides()
+    known_until, source = horizon_of(records | {"override": overrides}, said.coverage, workspace.settings.horizon)
+    horizon = known_until or _NEVER
+    production = workspace.settings.production
+    laid: list[Future[None]] = []
+    # Deployments are most of it, and what is said of all of them is known first: it is written while the rest is found out.
+    deployments, tables = stitched(
+        records | {"override": overrides},
+        horizon=horizon,
+        production=production,
+        coverage_start=said.watched_since(),
+        begun=lambda dense: laid.append(beside.submit(draft.begin, "deployments", dense)),
+    )
+    tables |= watched(workspace.telemetry, said.policy, deployments, records["owner"], horizon=horizon)
+    tables["incidents"] = with_criterion_met(tables["incidents"], tables["criteria_met"])
+    # Samples that came in meanwhile would be of another moment than the records.
+    if len(tables["watched"]) and workspace.ledger.digest() != said.digest:
+        return
+    practices = beside.submit(
+        practice_facts,
+        records | {"migration": said.migrations},
+        {**tables, "deployments": deployments},
+        horizon=horizon,
+        production=production,
+        zone=workspace.settings.time_zone,
+        playbooks=workspace.playbooks,
+        waivers=waivers_of(said.decided, horizon),
+    )
+    about = {"horizon": known_until.isoformat() if known_until else None, "horizon_source": source}
+    about |= _meta(said, {**tables, "deployments": deployments.dense})
+    for one in laid:
+        one.result()
+    draft.end("deployments", deployments)
+    for name in (name for name in tables if name not in SAID_MORE_OF):
+        draft.add(name, tables[name])
+    draft.settle()
+    kept = {RECORDS[name].table: _as_told(name, records[name]) for name in KEPT}
+    # Where a fact says more than the record of the same name, it stands in its place.
+    for name, table in {**kept, **practices.result()}.items():
+        draft.add(name, table)
+    draft.finish(about)
+
+
+def _meta(said: _Said, tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+    """What the warehouse says of itself: what it was made of, and by which code."""
+    return {
+        "records": {name: len(frame) for name, frame in said.records.items()},
+        "sources": sorted({source for frame in said.records.values() for source in frame["source"].unique().to_list()}),
+        "coverage": json.loads(said.coverage.write_json()) if len(said.coverage) else [],
+        "begins": _beginnings(tables),
+        "environments": environments_of(said.records, tables),
+        "settings": said.settings,
+        "ledger_digest": said.digest,
+        "journal_digest": digest_of(said.decided),
+        "code_version": code_version(),
+    }
 
 
 def settings_of(workspace: Workspace, policy: Policy | None) -> dict[str, Any]:
