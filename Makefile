@@ -78,12 +78,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python could not make $(VENV); on Debian: apt-get install python3-venv"; exit 1; }
 
 # $(1): the lock. The project itself is installed without dependencies and without fetching its build backend: both came from the lock.
+# $(2): "ahead" compiles what is installed. Tests import most of it; the app never does, and starts sooner without.
 ifneq ($(UV),)
-install = $(UV) pip install --python $(BIN)/python --require-hashes -q -r $(1) \
+install = $(UV) pip install --python $(BIN)/python $(if $(2),--compile-bytecode) --require-hashes -q -r $(1) \
 	&& $(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation -q -e .
 else
-# Not compiled ahead, as uv does not: most of what is installed is never imported.
-install = $(BIN)/python -m pip install --disable-pip-version-check --no-compile --require-hashes -q -r $(1) \
+install = $(BIN)/python -m pip install --disable-pip-version-check $(if $(2),,--no-compile) --require-hashes -q -r $(1) \
 	&& $(BIN)/python -m pip install --disable-pip-version-check --no-compile --no-deps --no-build-isolation -q -e .
 endif
 
@@ -92,5 +92,5 @@ $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
-	$(call install,requirements-dev.lock)
+	$(call install,requirements-dev.lock,ahead)
 	@touch $(VENV)/.runtime $@
